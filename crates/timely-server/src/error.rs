@@ -15,10 +15,15 @@ pub enum Error {
     /// The thing does not exist, or the caller may not know that it does.
     #[error("there is nothing here by that id")]
     NotFound,
+    /// The address itself is none of ours.
+    #[error("nothing answers at this address; the API begins at /api/events/")]
+    NoRoute,
     #[error("sign in first: send `Authorization: Bearer <token>`")]
     Unauthenticated,
     #[error("the credential is unknown, expired or revoked; get a new one")]
     BadCredential,
+    #[error("a token in an address ends up in logs; send it as `Authorization: Bearer <token>`")]
+    CredentialInQuery,
     #[error("{0}")]
     Forbidden(String),
     /// The body is not JSON, the query is not understood, a header is malformed.
@@ -31,7 +36,9 @@ pub enum Error {
     UnsupportedMediaType,
     #[error("the body is larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
-    #[error("this address does not take that method")]
+    #[error("the body took longer than {limit_s} s to arrive; nothing was written, send it again")]
+    Timeout { limit_s: u64 },
+    #[error("this address does not take that method; the `Allow` header names those it takes")]
     MethodNotAllowed,
     #[error("too many requests; try again in {retry_after_s} s")]
     RateLimited { retry_after_s: u64 },
@@ -50,6 +57,8 @@ pub enum Error {
     Unavailable(String),
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("no database connection is free: {0}")]
+    Pool(#[from] r2d2::Error),
     #[error("{0}")]
     Internal(String),
 }
@@ -102,11 +111,5 @@ impl From<ProgressionRefusal> for Error {
 impl From<InvalidField> for Error {
     fn from(invalid: InvalidField) -> Self {
         Self::invalid(format!("/{}", invalid.field), invalid.detail)
-    }
-}
-
-impl From<r2d2::Error> for Error {
-    fn from(error: r2d2::Error) -> Self {
-        Self::Unavailable(format!("no database connection is free ({error}); try again"))
     }
 }
