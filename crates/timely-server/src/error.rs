@@ -30,7 +30,7 @@ pub enum Error {
     #[error("{0}")]
     Malformed(String),
     /// A field has a wrong type or value; pointers are JSON pointers into the body.
-    #[error("{}", .0.first().map_or("the body is not valid", |(_, detail)| detail.as_str()))]
+    #[error("{}", in_one_line(.0))]
     Invalid(Vec<(String, String)>),
     #[error("send the body as application/json")]
     UnsupportedMediaType,
@@ -78,6 +78,15 @@ impl Error {
     pub fn urgent_without_end() -> Self {
         Self::invalid("/expires_at", format!("{} announcements need a time at which they end", Priority::Urgent))
     }
+}
+
+/// `name: is missing; goals.1.minute: …`: for people who see the sentence alone.
+fn in_one_line(fields: &[(String, String)]) -> String {
+    let field = |(pointer, detail): &(String, String)| match pointer.trim_start_matches('/') {
+        "" => format!("the body: {detail}"),
+        path => format!("{}: {detail}", path.replace('/', ".")),
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join("; ")
 }
 
 /// Turns a refusal of [`timely_core::access`] into an error; `what` completes "you may not …".

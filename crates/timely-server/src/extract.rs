@@ -431,6 +431,7 @@ fn in_words(message: &str) -> String {
 /// axum's words for a query it cannot read, without its preamble.
 fn query_words(text: &str) -> String {
     let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    let text = text.replace("invalid digit found in string", "a whole number is expected");
     format!("the query is not understood: {text}")
 }
 

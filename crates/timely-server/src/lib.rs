@@ -132,13 +132,8 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub fn announce(running: &Running, json: bool) {
     let listening = format!("http://{}", running.address);
     let line = if json {
-        serde_json::json!({
-            "listening": listening,
-            "data": running.data,
-            "pid": std::process::id(),
-            "epoch": running.epoch,
-        })
-        .to_string()
+        let (data, pid, epoch) = (&running.data, std::process::id(), &running.epoch);
+        serde_json::json!({ "listening": listening, "data": data, "pid": pid, "epoch": epoch }).to_string()
     } else {
         format!("Listening on {listening}")
     };

@@ -40,8 +40,7 @@ pub fn router(app: &App) -> Router {
     let mut layered = Router::new()
         .fallback_service(routes)
         .layer(map_request(without_trailing_slash))
-        .layer(from_fn_with_state(app.clone(), auth::authenticate))
-        .layer(from_fn(keep_private));
+        .layer(from_fn_with_state(app.clone(), auth::authenticate));
     // Outside of the rights: a page must be able to read why it was refused, and preflights carry no
     // credential.
     if let Some(cors) = app.site.cors() {
@@ -50,6 +49,7 @@ pub fn router(app: &App) -> Router {
     layered
         .layer(from_fn_with_state(app.site.clone(), site::known_host))
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn(keep_private))
         .layer(from_fn(problem::complete))
         .layer(from_fn(hear_out))
         .layer(from_fn(never_sniffed))

@@ -240,7 +240,7 @@ mod tests {
 
         let error = Error::invalid("/home_score", "1000 is not a score; a score is 0 to 999");
         let (response, refusal) = problem(error.into_response()).await;
-        assert_eq!(refusal.detail, "1000 is not a score; a score is 0 to 999");
+        assert_eq!(refusal.detail, "home_score: 1000 is not a score; a score is 0 to 999");
         assert_eq!(refusal.errors[0].pointer, "/home_score");
         assert!(response.extensions().get::<Cause>().is_none());
     }
