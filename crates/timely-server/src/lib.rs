@@ -10,6 +10,8 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod connections;
+
 pub mod error;
 pub mod extract;
 pub mod http;
@@ -21,23 +23,22 @@ pub mod running;
 pub mod site;
 pub mod store;
 
-use std::future::IntoFuture as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use axum::serve::ListenerExt as _;
 use timely_core::cursor::Epoch;
 use timely_core::running::ServerKind;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::{Config, DRAIN};
+use crate::connections::Connections;
 use crate::live::Live;
 use crate::running::RunningFile;
 use crate::site::Site;
@@ -168,7 +169,7 @@ pub fn shutdown_on_signal() -> anyhow::Result<CancellationToken> {
 /// `ready` is called once requests are answered. Binds nothing itself.
 ///
 /// # Errors
-/// A data directory or configuration that cannot be used, or a listener that failed.
+/// A data directory or configuration that cannot be used.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -197,47 +198,32 @@ pub async fn serve(
     let live = Live::start(store.clone(), clock.clone(), stop.clone());
     let keeper = tokio::spawn(keeper::keep(store.clone(), clock.clone(), stop.clone()));
     let app = App { store: store.clone(), live: live.clone(), clock: clock.clone(), site, shutdown: stop.clone() };
-    // Frames are small and must leave at once.
-    let listener = listener.tap_io(|stream: &mut TcpStream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            warn!("a connection cannot be set to send at once: {error}");
-        }
-    });
-    let serving = axum::serve(listener, routes::router(&app)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let mut serving = tokio::spawn(serving.into_future());
+    let connections = Connections::default();
+    let accepting = tokio::spawn(connections.clone().accept(listener, routes::router(&app), stop.clone()));
 
     let file = announce_to_this_user(address, &owner_token, kind);
     let running = Running { address, epoch: store.epoch().clone(), owner_token, data, store: store.clone(), clock };
     info!("serving {} at http://{address}, epoch {}", running.data.display(), running.epoch);
     ready(&running);
 
-    let served = tokio::select! {
-        () = stop.cancelled() => None,
-        ended = &mut serving => Some(ended),
-    };
+    stop.cancelled().await;
     // From here the server is not to be found; those who know it may finish.
     drop(file);
-    stop.cancel();
-    let drained = tokio::time::timeout(DRAIN, async {
+    let ended = async {
         live.drained().await;
-        match served {
-            Some(ended) => ended,
-            None => (&mut serving).await,
-        }
-    })
-    .await;
-    let outcome = if let Ok(ended) = drained {
-        ended.context("the server panicked").and_then(|ended| ended.context("the listener failed"))
-    } else {
-        warn!("some connections did not end within {} s and are cut", DRAIN.as_secs());
-        serving.abort();
-        Ok(())
+        connections.ended().await;
     };
-    if let Err(error) = keeper.await {
-        warn!("the keeper of expiry dates did not end well: {error}");
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
+        warn!("some connections did not end within {} s and are cut", DRAIN.as_secs());
+        connections.cut().await;
+    }
+    for (what, task) in [("accepting connections", accepting), ("keeping expiry dates", keeper)] {
+        if let Err(error) = task.await {
+            warn!("{what} did not end well: {error}");
+        }
     }
     store.close().await;
-    outcome
+    Ok(())
 }
 
 /// Writes the file by which other programs of this user find the server.
