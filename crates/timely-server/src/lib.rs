@@ -11,7 +11,6 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod connections;
-
 pub mod error;
 pub mod extract;
 pub mod http;
