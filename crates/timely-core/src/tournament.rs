@@ -354,7 +354,7 @@ impl Reader<'_> {
             }
             _ => None,
         };
-        let outcome = self.outcome(fixture, findings);
+        let outcome = Self::outcome(fixture, findings);
         Some(PlannedFixture {
             number: fixture.number,
             start_at: start_at?,
@@ -393,7 +393,7 @@ impl Reader<'_> {
         }
     }
 
-    fn outcome(&self, fixture: &TournamentFixture, findings: &mut Findings) -> Option<PlannedOutcome> {
+    fn outcome(fixture: &TournamentFixture, findings: &mut Findings) -> Option<PlannedOutcome> {
         let at = |field: &str| format!("fixture {}: {field}", fixture.number);
         let Some(score) = fixture.score else {
             if fixture.half_time.is_some()
@@ -642,7 +642,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_named_at_its_place() {
-        let cases: &[(&str, fn(&mut Tournament), &str)] = &[
+        type Case = (&'static str, fn(&mut Tournament), &'static str);
+        let cases: &[Case] = &[
             ("an unknown code", |cup| cup.fixtures[0].home = "REX".into(), "fixture 1: home"),
             ("a team against itself", |cup| cup.fixtures[0].away = "RED".into(), "fixture 1: away"),
             ("two groups", |cup| cup.fixtures[0].away = "OWL".into(), "fixture 1: away"),

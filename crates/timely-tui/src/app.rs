@@ -261,10 +261,8 @@ impl App {
         if moved {
             let start = item.start_at.to_zoned(self.zone()).strftime("%a %H:%M").to_string();
             self.tell(at, format!("MOVED #{} {sides} to {start}", item.number));
-        } else if matches!(
-            item.status,
-            FixtureStatus::Cancelled | FixtureStatus::Postponed | FixtureStatus::Abandoned
-        ) {
+        } else if matches!(item.status, FixtureStatus::Cancelled | FixtureStatus::Postponed | FixtureStatus::Abandoned)
+        {
             self.tell(at, format!("{} #{} {sides}", item.status, item.number));
         }
     }
@@ -312,7 +310,8 @@ impl App {
         {
             return Some(chosen);
         }
-        let playing = self.playing().filter_map(|item| item.group.as_deref()).find(|group| self.boards.contains_key(*group));
+        let playing =
+            self.playing().filter_map(|item| item.group.as_deref()).find(|group| self.boards.contains_key(*group));
         playing.or_else(|| self.boards.keys().next().map(String::as_str))
     }
 
@@ -373,4 +372,157 @@ fn read<D: DeserializeOwned>(text: &str) -> Result<D, serde_json::Error> {
 /// The short name of a side.
 pub fn side(team: &timely_core::fixture::TeamLabel) -> &str {
     team.code.as_deref().unwrap_or(&team.name)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use timely_client::live::Message as Heard;
+
+    use super::*;
+
+    /// Takes in a message as it comes over the wire, one second after the last.
+    pub(crate) fn hear(app: &mut App, text: &str) {
+        let message = Heard::parse(text.to_owned()).unwrap_or_else(|error| panic!("{error}: {text}"));
+        app.update(Message::Live(Update::Message(message)), app.now + Duration::from_secs(1));
+    }
+
+    pub(crate) fn announcement(id: i64, kind: &str, priority: &str, title: &str) -> String {
+        format!(
+            r#"{{"type":"announcement_update","data":{{"event_id":1,"announcement":{{"id":{id},"title":"{title}","message":"","type":"{kind}","priority":"{priority}","is_public":true,"team_ids":[],"created_by":{{"id":1,"name":"Owner"}},"created_at":"2022-12-01T20:00:00Z","expires_at":null,"version":1}},"timestamp":"2022-12-01T20:00:00Z"}},"timestamp":"2022-12-01T20:00:00Z","topic":"event_1_announcements","seq":{id},"pos":{id}}}"#
+        )
+    }
+
+    fn board(rows: &[(u32, &str, [u32; 6], i64)]) -> String {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(position, name, [played, won, drawn, lost, gf, ga], points)| {
+                let gd = i64::from(*gf) - i64::from(*ga);
+                format!(
+                    r#"{{"position":{position},"team_id":{position},"team_name":"{name}","points":{points},"played":{played},"won":{won},"drawn":{drawn},"lost":{lost},"gf":{gf},"ga":{ga},"gd":{gd},"live":1,"provisional":0,"decided_by":null,"shared":false}}"#
+                )
+            })
+            .collect();
+        format!(
+            r#"{{"type":"leaderboard_update","data":{{"event_id":1,"group":"E","leaderboard":[{}],"timestamp":"2022-12-01T20:00:00Z"}},"timestamp":"2022-12-01T20:00:00Z","topic":"event_1_results","seq":5,"pos":5}}"#,
+            rows.join(",")
+        )
+    }
+
+    fn item(number: u32, home: &str, away: &str, start_at: &str, status: &str, group: &str) -> String {
+        let team = |code: &str| match code {
+            "" => r#"{"id":null,"name":"TBD"}"#.to_owned(),
+            code => format!(r#"{{"id":{number}1,"name":"{code} long name","code":"{code}"}}"#),
+        };
+        let slot = if home.is_empty() { r#""1st of E""# } else { "null" };
+        let (home, away) = (team(home), team(away));
+        format!(
+            r#"{{"fixture_id":{number},"number":{number},"home_team":{home},"away_team":{away},"home_slot":{slot},"away_slot":{slot},"start_at":"{start_at}","venue":{{"id":1,"name":"Al Bayt Stadium"}},"area":null,"status":"{status}","round":"Matchday 12","phase":"RR","group":"{group}","version":1}}"#
+        )
+    }
+
+    fn result(fixture: u32, home: u16, away: u16, minute: u16, version: i64) -> String {
+        format!(
+            r#"{{"type":"result_update","data":{{"event_id":1,"result":{{"result_id":{fixture},"fixture_id":{fixture},"number":{fixture},"home_team_id":1,"away_team_id":2,"home_score":{home},"away_score":{away},"ft_home":null,"ft_away":null,"pen_home":null,"pen_away":null,"winner_id":null,"is_draw":false,"state":"LIVE","minute":{minute},"goals":[],"group":"E","finalized_at":null,"verified_at":null,"created":false,"updated_at":"2022-12-01T20:28:00Z","version":{version}}},"timestamp":"2022-12-01T20:28:00Z"}},"timestamp":"2022-12-01T20:28:00Z","topic":"event_1_results","seq":{version},"pos":{version}}}"#
+        )
+    }
+
+    const STATUS: &str = r#"{"type":"status","pos":9,"server_time":"2022-12-01T20:28:00Z","clock_rate":60.0}"#;
+
+    /// Between 70' and 73' of the last evening of Group E.
+    pub(crate) fn evening() -> App {
+        let mut app = App::new("http://127.0.0.1:8000".into());
+        let event: Event = serde_json::from_str(
+            r#"{"id":1,"name":"World Cup 2022","starts_on":"2022-11-20","ends_on":"2022-12-18","timezone":"Asia/Qatar","visibility":"PUBLIC","status":"UPCOMING","rules":"fifa-world-cup-2022","count":"LIVE"}"#,
+        )
+        .unwrap();
+        app.update(Message::Loaded(Box::new(event)), Duration::ZERO);
+        hear(
+            &mut app,
+            &board(&[
+                (1, "Japan", [3, 2, 0, 1, 4, 3], 6),
+                (2, "Costa Rica", [3, 2, 0, 1, 3, 8], 6),
+                (3, "Spain", [3, 1, 1, 1, 9, 3], 4),
+                (4, "Germany", [3, 0, 1, 2, 3, 5], 1),
+            ]),
+        );
+        let schedule = [
+            item(43, "CRC", "GER", "2022-12-01T19:00:00Z", "LIVE", "E"),
+            item(44, "JPN", "ESP", "2022-12-01T19:00:00Z", "PAUSED", "E"),
+            item(47, "KOR", "POR", "2022-12-02T15:00:00Z", "SCHEDULED", "H"),
+            item(53, "", "", "2022-12-05T15:00:00Z", "SCHEDULED", "E"),
+        ];
+        hear(
+            &mut app,
+            &format!(
+                r#"{{"type":"schedule_update","data":{{"event_id":1,"schedule":[{}],"timestamp":"2022-12-01T20:00:00Z"}},"timestamp":"2022-12-01T20:00:00Z","topic":"event_1_schedule","seq":5,"pos":5}}"#,
+                schedule.join(",")
+            ),
+        );
+        hear(&mut app, &result(43, 2, 1, 70, 3));
+        hear(&mut app, &result(44, 2, 1, 51, 4));
+        hear(&mut app, &announcement(1, "GENERAL", "HIGH", "Gate 4 is closed"));
+        hear(&mut app, STATUS);
+        app
+    }
+
+    #[test]
+    fn the_badge_says_live_only_while_the_server_speaks() {
+        let mut app = App::new("http://127.0.0.1:8000".into());
+        assert!(app.is_stale() && app.link == Link::Connecting, "nothing heard yet");
+        hear(&mut app, STATUS);
+        assert!(!app.is_stale() && app.link == Link::Live);
+        let heard = app.now;
+        app.update(Message::Tick, heard + Duration::from_secs(11));
+        assert!(!app.is_stale());
+        app.update(Message::Tick, heard + Duration::from_secs(12));
+        assert!(app.is_stale(), "twelve seconds without a word");
+        let lost = Update::Lost { cause: "cut".into(), failures: 3, retry_in: Duration::from_secs(5) };
+        app.update(Message::Live(lost), heard + Duration::from_secs(13));
+        app.update(Message::Tick, heard + Duration::from_secs(15));
+        assert_eq!(app.retry_in(), Some(Duration::from_secs(3)));
+        hear(&mut app, STATUS);
+        assert!(!app.is_stale() && app.link == Link::Live);
+    }
+
+    #[test]
+    fn a_match_clock_runs_with_the_event_and_stops_when_it_is_stale() {
+        let mut app = App::new("http://127.0.0.1:8000".into());
+        hear(&mut app, STATUS);
+        let (heard, start) = (app.now, app.event_time().unwrap());
+        app.update(Message::Tick, heard + Duration::from_secs(2));
+        assert_eq!(app.event_time().unwrap().duration_since(start).as_secs(), 120, "sixty times as fast");
+        app.update(Message::Tick, heard + Duration::from_secs(60));
+        assert_eq!(app.event_time().unwrap().duration_since(start).as_secs(), 720, "no further than was heard");
+    }
+
+    #[test]
+    fn an_older_result_never_replaces_a_newer_one_and_none_is_told_twice() {
+        let mut app = evening();
+        let told = app.latest.len();
+        hear(&mut app, &result(43, 1, 1, 58, 2));
+        hear(&mut app, &result(43, 2, 1, 70, 3));
+        assert_eq!(app.results[&FixtureId(43)].home_score, Some(2));
+        assert_eq!(app.latest.len(), told);
+        hear(&mut app, &result(43, 2, 2, 73, 5));
+        assert_eq!(app.latest[0].1, "73' CRC 2-2 GER");
+    }
+
+    #[test]
+    fn arrows_choose_a_group_and_f_follows_the_one_that_is_played() {
+        let mut app = evening();
+        let other = board(&[(1, "Reds", [0; 6], 0)]).replace(r#""group":"E""#, r#""group":"A""#);
+        hear(&mut app, &other);
+        assert_eq!(app.group(), Some("E"), "it is being played");
+        for (intent, group) in [
+            (Intent::NextGroup, "A"),
+            (Intent::NextGroup, "E"),
+            (Intent::PreviousGroup, "A"),
+            (Intent::FollowLive, "E"),
+        ] {
+            app.update(Message::Intent(intent), app.now);
+            assert_eq!(app.group(), Some(group), "{intent:?}");
+        }
+        app.update(Message::Intent(Intent::Quit), app.now);
+        assert!(app.is_over());
+    }
 }

@@ -37,7 +37,10 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
     .areas(area);
     frame.render_widget(Paragraph::new(title_line(app, title.width)), title);
     if app.is_stale() && app.age().is_some() {
-        frame.render_widget(Paragraph::new(stale_line(app)).style(Style::new().add_modifier(Modifier::REVERSED)), notice);
+        frame.render_widget(
+            Paragraph::new(stale_line(app)).style(Style::new().add_modifier(Modifier::REVERSED)),
+            notice,
+        );
     } else if let Some(announcement) = banner {
         let text = format!(" !{} {} {}", announcement.priority, announcement.title, announcement.message);
         let line = Line::raw(display_safe(&text).into_owned());
@@ -67,7 +70,7 @@ fn title_line(app: &App, width: u16) -> Line<'static> {
     let name = app.event.as_ref().map_or("Timely", |event| event.name.as_str());
     let mut left = format!(" {}", display_safe(name));
     if let Some(rate) = app.demo_rate() {
-        left.push_str(if rate > 0.0 { &*format!("  DEMO x{rate}") } else { "  DEMO" }.to_owned().as_str());
+        left.push_str(&if rate > 0.0 { format!("  DEMO x{rate}") } else { "  DEMO".to_owned() });
     }
     let time = app.event_time().map(|time| time.to_zoned(app.zone()).strftime("%H:%M %:z").to_string());
     let right = format!("{}  {} ", connection(app), time.unwrap_or_default());
@@ -110,4 +113,80 @@ fn takeover(frame: &mut Frame<'_>, area: Rect, title: &str, message: &str) {
         Line::raw("shown until it is withdrawn · e looks behind it"),
     ];
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inner);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::app::Message;
+    use crate::app::tests::{announcement, evening, hear};
+
+    fn drawn(app: &App, width: u16, height: u16) -> TestBackend {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, app)).unwrap();
+        terminal.backend().clone()
+    }
+
+    #[test]
+    fn the_desk_at_80_by_24() {
+        insta::assert_snapshot!(drawn(&evening(), 80, 24));
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_scores_and_points() {
+        insta::assert_snapshot!(drawn(&evening(), 40, 20));
+        insta::assert_snapshot!(drawn(&evening(), 40, 10));
+    }
+
+    #[test]
+    fn a_large_terminal() {
+        insta::assert_snapshot!(drawn(&evening(), 160, 50));
+    }
+
+    #[test]
+    fn a_stale_screen_says_so() {
+        let mut app = evening();
+        app.update(Message::Tick, Duration::from_secs(48));
+        insta::assert_snapshot!(drawn(&app, 80, 12));
+    }
+
+    #[test]
+    fn an_emergency_takes_over_until_it_is_withdrawn() {
+        let mut app = evening();
+        hear(&mut app, &announcement(7, "EMERGENCY", "NORMAL", "Leave the hall by exits A and C"));
+        let screen = drawn(&app, 80, 12).to_string();
+        assert!(
+            screen.contains("EMERGENCY") && screen.contains("exits A and C") && !screen.contains("Standings"),
+            "{screen}"
+        );
+        hear(
+            &mut app,
+            r#"{"type":"announcement_removed","data":{"event_id":1,"announcement":{"id":7,"reason":"withdrawn"},"timestamp":"2022-12-01T20:00:00Z"},"timestamp":"2022-12-01T20:00:00Z","topic":"event_1_announcements","seq":9,"pos":99}"#,
+        );
+        assert!(drawn(&app, 80, 12).to_string().contains("Standings"));
+    }
+
+    #[test]
+    fn hostile_names_change_nothing_but_their_own_text() {
+        let mut app = evening();
+        hear(&mut app, &announcement(8, "GENERAL", "HIGH", "a\\u001b[31mb\\u202ec\\u200bd"));
+        let screen = drawn(&app, 80, 24).to_string();
+        assert!(screen.contains("a\u{fffd}[31mb\u{fffd}c"), "{screen}");
+        assert!(!screen.contains('\u{1b}') && !screen.contains('\u{202e}'));
+    }
+
+    #[test]
+    fn no_size_is_too_small() {
+        for width in [1, 3, 10, 39, 79, 80, 81, 237] {
+            for height in [1, 2, 3, 11, 12, 60] {
+                drawn(&evening(), width, height);
+                drawn(&App::new("http://127.0.0.1:8000".into()), width, height);
+            }
+        }
+    }
 }

@@ -116,11 +116,19 @@ fn check_log(home: &Home, acknowledged: &Acknowledged, round: u64) {
     let connection = rusqlite::Connection::open(home.path().join("data/timely.db")).unwrap();
     let (count, first, last): (u64, u64, u64) = connection
         .query_row("SELECT count(*), min(pos), max(pos) FROM change_log", [], |row| {
-            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)?.unsigned_abs()))
+            Ok((
+                row.get::<_, i64>(0)?.unsigned_abs(),
+                row.get::<_, i64>(1)?.unsigned_abs(),
+                row.get::<_, i64>(2)?.unsigned_abs(),
+            ))
         })
         .unwrap();
     assert_eq!((first, last), (1, count), "round {round}: positions without gap");
-    assert!(acknowledged.positions.iter().all(|pos| *pos <= last), "round {round}: {last} {:?}", acknowledged.positions);
+    assert!(
+        acknowledged.positions.iter().all(|pos| *pos <= last),
+        "round {round}: {last} {:?}",
+        acknowledged.positions
+    );
     assert!(acknowledged.positions.is_sorted(), "round {round}");
     let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok", "round {round}");

@@ -103,7 +103,10 @@ fn with_a_demo_and_a_real_server_a_write_must_say_which() {
     let demo = Serving::start(home.command(&["demo", "--no-tui", "--speed", "60", "--listen", "127.0.0.1:0"]));
     let ran = home.timely(&["announce", "Hello"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.err.contains("--server") && ran.err.contains(&serving.address) && ran.err.contains(&demo.address), "{ran:?}");
+    assert!(
+        ran.err.contains("--server") && ran.err.contains(&serving.address) && ran.err.contains(&demo.address),
+        "{ran:?}"
+    );
     home.ok(&["--server", &serving.address, "announce", "Hello"]);
 }
 

@@ -31,8 +31,9 @@ fn a_result_typed_in_reaches_a_tail_that_listens() {
     let out = home.ok(&["result", "add", "EAG", "2-1", "HAW"]);
     assert!(out.contains("Eagles") && out.contains("2-1") && out.contains("Hawks"), "{out}");
 
-    let mut kinds: Vec<Value> =
-        (0..2).map(|_| serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap()["type"].clone()).collect();
+    let mut kinds: Vec<Value> = (0..2)
+        .map(|_| serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap()["type"].clone())
+        .collect();
     kinds.sort_by_key(Value::to_string);
     assert_eq!(kinds, ["leaderboard_update", "result_update"]);
     assert!(tail.wait().unwrap().success(), "three were asked for");
@@ -150,7 +151,9 @@ fn an_import_is_whole_or_not_at_all() {
     assert!(fixtures["items"].as_array().or(fixtures.as_array()).unwrap().len() >= 24);
     let text = std::fs::read_to_string(format!("{data}/harbour-cup.toml")).unwrap();
     let broken = home.path().join("broken.toml");
-    for (why, from, to) in [("syntax", "[event]", "[event"), ("an unknown field", "[event]", "[event]\ncolour = \"red\"")] {
+    for (why, from, to) in
+        [("syntax", "[event]", "[event"), ("an unknown field", "[event]", "[event]\ncolour = \"red\"")]
+    {
         std::fs::write(&broken, text.replacen(from, to, 1).replace("Harbour Cup", "Broken Cup")).unwrap();
         let ran = home.timely(&["import", "broken.toml"]);
         assert!(ran.code == 2 || ran.code == 1, "{why}: {ran:?}");

@@ -83,7 +83,8 @@ impl Serving {
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("Listening on ").unwrap_or_else(|| panic!("first line: {line:?}")).to_owned();
+        let address =
+            line.trim().strip_prefix("Listening on ").unwrap_or_else(|| panic!("first line: {line:?}")).to_owned();
         Self { address, child }
     }
 

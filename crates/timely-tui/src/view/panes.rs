@@ -20,7 +20,8 @@ fn dimmed(app: &App) -> Style {
 
 pub(super) fn standings(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let Some(group) = app.group() else {
-        let empty = Paragraph::new("No table yet: add teams with `timely team add`").block(Block::bordered().title(" Standings "));
+        let empty = Paragraph::new("No table yet: add teams with `timely team add`")
+            .block(Block::bordered().title(" Standings "));
         return frame.render_widget(empty, area);
     };
     let rows = app.boards.get(group).map(Vec::as_slice).unwrap_or_default();
@@ -29,11 +30,13 @@ pub(super) fn standings(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let title = format!(" Standings{name} {} ", if unconfirmed { "UNOFFICIAL" } else { "OFFICIAL" });
     let block = Block::bordered().title(title);
     let wide = block.inner(area).width >= ALL_COLUMNS_FROM;
-    let header: &[&str] = if wide { &["#", "Team", "P", "W", "D", "L", "GF", "GA", "GD", "Pts"] } else { &["#", "Team", "P", "Pts"] };
+    let header: &[&str] =
+        if wide { &["#", "Team", "P", "W", "D", "L", "GF", "GA", "GD", "Pts"] } else { &["#", "Team", "P", "Pts"] };
     let right = |text: String| Cell::from(Line::raw(text).right_aligned());
     let lines = rows.iter().map(|row| {
         let place = if row.shared { format!("{}=", row.position) } else { row.position.to_string() };
-        let mut cells = vec![right(place), Cell::from(display_safe(&row.team_name).into_owned()), right(row.played.to_string())];
+        let mut cells =
+            vec![right(place), Cell::from(display_safe(&row.team_name).into_owned()), right(row.played.to_string())];
         if wide {
             cells.extend([row.won, row.drawn, row.lost, row.gf, row.ga].map(|count| right(count.to_string())));
             cells.push(right(format!("{:+}", row.gd)));
@@ -95,7 +98,9 @@ pub(super) fn next(frame: &mut Frame<'_>, area: Rect, app: &App) {
         .take(usize::from(area.height))
         .map(|item| {
             let start = item.start_at.to_zoned(zone.clone()).strftime("%a %H:%M").to_string();
-            let name = |team: &timely_core::fixture::TeamLabel, slot: &Option<timely_core::slot::Slot>| match (team.id, slot) {
+            let name = |team: &timely_core::fixture::TeamLabel, slot: &Option<timely_core::slot::Slot>| match (
+                team.id, slot,
+            ) {
                 (None, Some(slot)) => slot.to_string(),
                 _ => side(team).to_owned(),
             };
