@@ -51,7 +51,9 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
     } else if area.width >= TWO_COLUMNS_FROM {
         let [left, right] = Layout::horizontal([Constraint::Percentage(56), Constraint::Fill(1)]).areas(body);
         let table_height = app.group().and_then(|group| app.boards.get(group)).map_or(3, |rows| rows.len() + 3);
-        let upper = Constraint::Length(u16::try_from(table_height).unwrap_or(u16::MAX).max(7).min(body.height / 2 + 1));
+        // The table is the last to be cut: what comes below it may shrink to a line.
+        let upper = u16::try_from(table_height).unwrap_or(u16::MAX).max(7);
+        let upper = Constraint::Length(upper.min(body.height.saturating_sub(3).max(body.height / 2)));
         let [table, next] = Layout::vertical([upper, Constraint::Fill(1)]).areas(left);
         let [live, latest] = Layout::vertical([upper, Constraint::Fill(1)]).areas(right);
         panes::standings(frame, table, app);
