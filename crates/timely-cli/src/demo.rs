@@ -212,7 +212,6 @@ pub struct Demo {
     pub clock: Arc<Clock>,
     /// What is said on stdout once it answers.
     pub started: Started,
-    token: String,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<anyhow::Result<()>>,
     // Last, so that the file is deleted after the server let go of it.
@@ -294,7 +293,7 @@ impl Demo {
         };
         let client = Client::new(&format!("http://{address}"), Some(&token))?;
         let event = client.import(&programme.tournament).await.context("cannot import the tournament")?.value.event_id;
-        Ok(Self { address, client, event, clock, started, token, shutdown, server, _directory: directory })
+        Ok(Self { address, client, event, clock, started, shutdown, server, _directory: directory })
     }
 
     /// Plays the programme: what lies before its start at once, then at `speed`.
@@ -428,11 +427,8 @@ async fn show(
     };
     let screen = async {
         if has_screen {
-            let options = timely_tui::Options {
-                address: demo.started.listening.clone(),
-                token: Some(demo.token.clone()),
-                event: demo.event,
-            };
+            let event = demo.client.event(demo.event).await?;
+            let options = timely_tui::WatchOptions { client: demo.client.clone(), event, colour: out.is_coloured() };
             timely_tui::run(options).await.map_err(failed)
         } else {
             std::future::pending().await
