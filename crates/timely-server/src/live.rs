@@ -7,11 +7,11 @@
 pub mod driver;
 pub mod frame;
 pub mod hub;
+#[cfg(test)]
+mod model;
 pub mod publisher;
 pub mod session;
 mod sse;
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod testing;
 mod ws;
@@ -26,9 +26,9 @@ use timely_core::cursor::Cursor;
 use timely_core::id::{EventId, TeamId};
 use timely_core::topic::Stream;
 
-pub use crate::live::driver::Live;
 use crate::App;
 use crate::error::{Error, permit};
+pub use crate::live::driver::Live;
 use crate::live::hub::{Boards, Viewer};
 use crate::live::session::{About, Speaks};
 use crate::store::StreamOf;
@@ -95,7 +95,7 @@ fn streams(list: &str) -> Result<Vec<Stream>, Error> {
     if named.is_empty() {
         return Err(Error::Malformed("topics: name some of results, schedule, announcements".to_owned()));
     }
-    Ok(session::distinct(named))
+    Ok(session::distinct(&named))
 }
 
 /// Lets somebody in to the stream of an event, or refuses as if it did not exist.
@@ -148,8 +148,13 @@ mod tests {
         use Stream::{Announcements, Results, Schedule};
         for (why, given, topics, since, speaks) in [
             ("nothing", query(None, None, None), None, None, Speaks::V1),
-            ("all", query(Some("schedule,results, announcements"), None, None),
-                Some(vec![Results, Schedule, Announcements]), None, Speaks::V1),
+            (
+                "all",
+                query(Some("schedule,results, announcements"), None, None),
+                Some(vec![Results, Schedule, Announcements]),
+                None,
+                Speaks::V1,
+            ),
             ("twice", query(Some("results,RESULTS"), None, None), Some(vec![Results]), None, Speaks::V1),
             ("since", query(None, Some("k3.7"), Some("2")), None, Some("k3.7"), Speaks::V2),
             ("an empty cursor is none", query(None, Some(""), Some("1")), None, None, Speaks::V1),

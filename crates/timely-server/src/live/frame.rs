@@ -217,10 +217,7 @@ fn subject(kind: MessageType, data: &str) -> Option<Subject> {
         return None;
     }
     let About { id, kind, priority } = serde_json::from_str::<Data>(data).ok()?.announcement;
-    Some(Subject {
-        announcement: id,
-        loud: kind == AnnouncementType::Emergency || priority == Priority::Urgent,
-    })
+    Some(Subject { announcement: id, loud: kind == AnnouncementType::Emergency || priority == Priority::Urgent })
 }
 
 #[cfg(test)]
@@ -242,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_frame_is_the_data_message_of_the_protocol_and_keeps_the_stored_text() {
-        let row = result_row(7, EventId(1), &[(Topic::EventResults(EventId(1)), 3), (Topic::TeamResults(TeamId(5)), 2)]);
+        let row =
+            result_row(7, EventId(1), &[(Topic::EventResults(EventId(1)), 3), (Topic::TeamResults(TeamId(5)), 2)]);
         for (topic, seq, team) in
             [(Topic::EventResults(EventId(1)), 3, None), (Topic::TeamResults(TeamId(5)), 2, Some(TeamId(5)))]
         {

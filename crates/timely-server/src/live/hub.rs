@@ -17,7 +17,7 @@ use timely_core::cursor::{Cursor, Epoch, NotRecovered};
 use timely_core::event::Visibility;
 use timely_core::id::{EventId, TeamId, TokenId};
 use timely_core::live::close;
-use timely_core::topic::{MessageType, StateLane, Stream, Topic};
+use timely_core::topic::{MessageType, Stream, Topic};
 
 use crate::live::frame::Frame;
 use crate::live::publisher::Released;
@@ -186,7 +186,7 @@ struct Followed {
     warm_from: u64,
     ring: VecDeque<Arc<Frame>>,
     /// Latest state by key.
-    states: BTreeMap<String, Arc<Frame>>,
+    states: BTreeMap<String, State>,
     /// What a newcomer is shown of the log, oldest first.
     tail: Vec<Arc<Frame>>,
     /// More than the tail holds is active: when one leaves, another must be read.
@@ -195,6 +195,15 @@ struct Followed {
     members: BTreeMap<SessionId, Boards>,
     /// Joins that wait for it or catch up on it.
     holds: usize,
+}
+
+/// The latest truth of a lane. One that was read for a newcomer is not news for the others until
+/// the publisher says so.
+#[derive(Debug)]
+struct State {
+    latest: Arc<Frame>,
+    /// `pos` of the latest one that members were sent.
+    sent: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +366,7 @@ impl Hub {
     /// A state lane has a new truth. Rows up to its `pos` have been applied.
     pub fn state(&mut self, released: Released) {
         let frame = match released {
-            Released::Frame(frame) => Arc::new(frame),
+            Released::Frame(frame) => frame,
             Released::Gone(lane) => {
                 if let Some(followed) = self.topics.get_mut(&lane.topic) {
                     followed.states.remove(&lane.key);
@@ -366,9 +375,7 @@ impl Hub {
             }
         };
         let Some(followed) = self.topics.get_mut(&frame.topic) else { return };
-        if !followed.set_state(&frame) {
-            return;
-        }
+        let Some(frame) = followed.news(frame) else { return };
         for (session, boards) in &followed.members {
             let shown = followed.shown(&frame, *boards);
             self.out.push_back(Output::Deliver(*session, Delivery::State(shown)));
@@ -550,8 +557,7 @@ impl Hub {
                 }
             },
         };
-        let lost: Vec<_> =
-            parked.topics.iter().copied().filter(|topic| !member.viewer.may_follow(*topic)).collect();
+        let lost: Vec<_> = parked.topics.iter().copied().filter(|topic| !member.viewer.may_follow(*topic)).collect();
         parked.topics.retain(|topic| !lost.contains(topic));
         self.release(&lost);
         self.join(parked, outcome);
@@ -631,8 +637,7 @@ impl Hub {
 
     fn leave(&mut self, session: SessionId, stream: Stream) {
         let Some(member) = self.sessions.get(&session) else { return };
-        let topics: Vec<_> =
-            member.joined.iter().copied().filter(|topic| topic.stream() == Some(stream)).collect();
+        let topics: Vec<_> = member.joined.iter().copied().filter(|topic| topic.stream() == Some(stream)).collect();
         self.drop_topics(session, &topics);
         self.deliver(session, Delivery::Left(stream));
     }
@@ -715,7 +720,7 @@ impl Hub {
         for topic in topics {
             let Some(followed) = self.topics.get(topic) else { continue };
             if topic.stream().is_some() || base == Base::Show {
-                shown.extend(followed.states.values().cloned());
+                shown.extend(followed.states.values().map(|state| Arc::clone(&state.latest)));
             }
             if tail == Tail::Shown {
                 match topic.stream() {
@@ -743,8 +748,11 @@ impl Hub {
 
     /// Everything after `after`, in the order of the log.
     fn ring_after(&self, session: SessionId, topics: &[Topic], after: u64) -> Vec<Shown> {
-        let mut frames: Vec<Arc<Frame>> =
-            topics.iter().filter_map(|topic| self.topics.get(topic)).flat_map(|followed| followed.after(after)).collect();
+        let mut frames: Vec<Arc<Frame>> = topics
+            .iter()
+            .filter_map(|topic| self.topics.get(topic))
+            .flat_map(|followed| followed.after(after))
+            .collect();
         frames.sort_by_key(|frame| (frame.pos, frame.topic));
         frames.dedup_by_key(|frame| frame.pos);
         self.shown_to(session, frames)
@@ -913,16 +921,26 @@ impl Followed {
         }
     }
 
-    /// Keeps the frame if it is later than the one known; false if not.
-    fn set_state(&mut self, frame: &Arc<Frame>) -> bool {
-        match self.states.get(&frame.key) {
-            _ if frame.pos < self.created => false,
-            Some(known) if known.pos >= frame.pos => false,
-            _ => {
-                self.states.insert(frame.key.clone(), Arc::clone(frame));
-                true
-            }
+    /// Keeps the frame unless a later one is known.
+    fn set_state(&mut self, frame: Arc<Frame>) -> Option<&mut State> {
+        if frame.pos < self.created {
+            return None;
         }
+        let state =
+            self.states.entry(frame.key.clone()).or_insert_with(|| State { latest: Arc::clone(&frame), sent: 0 });
+        if frame.pos > state.latest.pos {
+            state.latest = frame;
+        }
+        Some(state)
+    }
+
+    /// What members are sent when this frame arrives; `None` if they have it.
+    fn news(&mut self, frame: Arc<Frame>) -> Option<Arc<Frame>> {
+        let state = self.set_state(frame)?;
+        (state.latest.pos > state.sent).then(|| {
+            state.sent = state.latest.pos;
+            Arc::clone(&state.latest)
+        })
     }
 
     fn install(&mut self, topic: Topic, opening: &Opening, timestamp: Timestamp) {
@@ -931,12 +949,13 @@ impl Followed {
         }
         for (lane, data) in &opening.states {
             if let Some(frame) = Frame::state(lane, data, opening.pos, timestamp) {
-                self.set_state(&Arc::new(frame));
+                self.set_state(Arc::new(frame));
             }
         }
         self.tail.clear();
         let is_hole = self.warm_from > opening.pos;
-        self.tail_is_cut = is_hole || topic.stream() == Some(Stream::Announcements) && opening.tail.len() >= ANNOUNCEMENTS_TAIL_MAX;
+        self.tail_is_cut =
+            is_hole || topic.stream() == Some(Stream::Announcements) && opening.tail.len() >= ANNOUNCEMENTS_TAIL_MAX;
         self.opening = Known::Yes;
         for row in &opening.tail {
             let RowKind::Message(kind) = row.kind else { continue };
@@ -984,8 +1003,8 @@ impl Followed {
     fn board(&self, frame: &Arc<Frame>) -> Option<Arc<Frame>> {
         match (frame.kind, &frame.group) {
             (MessageType::LeaderboardUpdate, _) => Some(Arc::clone(frame)),
-            (_, Some(group)) => self.states.get(group).cloned(),
-            (_, None) => self.states.values().next().cloned(),
+            (_, Some(group)) => self.states.get(group).map(|state| Arc::clone(&state.latest)),
+            (_, None) => self.states.values().next().map(|state| Arc::clone(&state.latest)),
         }
     }
 }
@@ -1004,4 +1023,411 @@ fn cut_tail(tail: &mut Vec<Arc<Frame>>) -> bool {
         !drop
     });
     tail.len() < before
+}
+
+#[cfg(test)]
+mod tests {
+    use timely_core::access::{Bearer, Role};
+    use timely_core::id::{OWNER, TeamId};
+    use timely_core::topic::StateLane;
+
+    use super::*;
+    use crate::live::testing::{announcement_row, board_data, changed_row, fixture_row, removal_row, result_row, row};
+
+    const EVENT: EventId = EventId(1);
+    const RESULTS: Topic = Topic::EventResults(EVENT);
+    const ANNOUNCEMENTS: Topic = Topic::EventAnnouncements(EVENT);
+    const TEAM: TeamId = TeamId(5);
+
+    fn epoch() -> Epoch {
+        Epoch("k3f9".into())
+    }
+
+    fn bearer(role: Role, team: Option<TeamId>) -> Bearer {
+        Bearer {
+            user: OWNER,
+            name: "Kim".into(),
+            token: TokenId(9),
+            role,
+            event: Some(EVENT),
+            area: None,
+            team,
+            expires_at: None,
+        }
+    }
+
+    fn viewer(actor: Actor) -> Viewer {
+        Viewer { actor, event: EVENT, team: None, visibility: Visibility::Public, judged_at: 0, boards: Boards::Apart }
+    }
+
+    fn judged_at(pos: u64) -> Viewer {
+        Viewer { judged_at: pos, ..viewer(None) }
+    }
+
+    fn join(streams: &[Stream], since: Option<&str>) -> Join {
+        let since = since.map(|cursor| cursor.parse().unwrap());
+        Join { streams: streams.to_vec(), base: Base::Leave, since }
+    }
+
+    fn outputs(hub: &mut Hub) -> Vec<Output> {
+        std::iter::from_fn(|| hub.output()).collect()
+    }
+
+    fn deliveries(hub: &mut Hub) -> Vec<Delivery> {
+        let delivery = |output| match output {
+            Output::Deliver(_, delivery) => Some(delivery),
+            Output::Need(_) => None,
+        };
+        outputs(hub).into_iter().filter_map(delivery).collect()
+    }
+
+    fn open_topics(hub: &mut Hub, pos: u64) {
+        for output in outputs(hub) {
+            if let Output::Need(Need::Opening(topic)) = output {
+                hub.opening(topic, Opening { pos, states: vec![], tail: vec![] }, Timestamp::UNIX_EPOCH);
+            }
+        }
+    }
+
+    /// Positions of what the sessions were shown as it happened.
+    fn shown(deliveries: &[Delivery]) -> Vec<(Topic, u64)> {
+        deliveries
+            .iter()
+            .filter_map(|delivery| match delivery {
+                Delivery::Log(shown) => Some((shown.frame.topic, shown.frame.pos)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_join_waits_for_its_opening_and_for_the_rows_up_to_it() {
+        let mut hub = Hub::new(epoch(), 4);
+        hub.open(SessionId(1), judged_at(10), join(&[Stream::Results], None));
+        assert!(matches!(&outputs(&mut hub)[..], [Output::Need(Need::Opening(RESULTS))]));
+        let tail = vec![result_row(3, EVENT, &[(RESULTS, 1)]), result_row(6, EVENT, &[(RESULTS, 2)])];
+        let states = vec![(StateLane::board(RESULTS, Some("A")), board_data("A", 2))];
+        hub.opening(RESULTS, Opening { pos: 6, states, tail }, Timestamp::UNIX_EPOCH);
+        assert!(deliveries(&mut hub).is_empty(), "rows 5 and 6 are still to come");
+        hub.row(&changed_row(5, &[]));
+        hub.row(&result_row(6, EVENT, &[(RESULTS, 2)]));
+        hub.row(&result_row(7, EVENT, &[(RESULTS, 3)]));
+        let delivered = deliveries(&mut hub);
+        let [Delivery::Joined(joined), Delivery::Page(Page { frames, end: Some(end) }), live @ ..] = &delivered[..]
+        else {
+            panic!("{delivered:?}");
+        };
+        assert_eq!((joined.from, joined.outcome), (6, Err(NotRecovered::Fresh)));
+        assert!(frames.is_empty());
+        let snapshot: Vec<_> = end.snapshot.iter().map(|shown| (shown.frame.kind, shown.frame.pos)).collect();
+        let (board, result) = (MessageType::LeaderboardUpdate, MessageType::ResultUpdate);
+        assert_eq!(snapshot, [(board, 6), (result, 3), (result, 6)], "boards, then results, oldest first");
+        assert_eq!(shown(live), [(RESULTS, 7)], "what came after the snapshot, once");
+    }
+
+    #[test]
+    fn a_cursor_is_continued_or_the_reason_is_said() {
+        // Applied up to 10, floor at 3, the ring of a warm topic reaches back to 8.
+        for (why, since, warm, needs, outcome) in [
+            ("no cursor", None, false, 0, Err(NotRecovered::Fresh)),
+            ("another log", Some("other.9"), false, 0, Err(NotRecovered::Epoch)),
+            ("from the future", Some("k3f9.11"), false, 0, Err(NotRecovered::Ahead)),
+            ("too old", Some("k3f9.2"), false, 1, Err(NotRecovered::Expired)),
+            ("just not too old", Some("k3f9.3"), false, 1, Ok(())),
+            ("up to date", Some("k3f9.10"), false, 0, Ok(())),
+            ("a short cut", Some("k3f9.8"), true, 0, Ok(())),
+            ("before the ring", Some("k3f9.7"), true, 1, Ok(())),
+        ] {
+            let mut hub = Hub::new(epoch(), if warm { 8 } else { 10 });
+            if warm {
+                hub.open(SessionId(1), judged_at(10), join(&[Stream::Results], None));
+                open_topics(&mut hub, 8);
+                hub.row(&result_row(9, EVENT, &[(RESULTS, 1)]));
+                hub.row(&changed_row(10, &[]));
+                outputs(&mut hub);
+            }
+            hub.open(SessionId(2), judged_at(10), join(&[Stream::Results], since));
+            let mut floors = 0;
+            let mut joined = None;
+            let mut pending: VecDeque<_> = outputs(&mut hub).into();
+            while let Some(output) = pending.pop_front() {
+                match output {
+                    Output::Need(Need::Opening(topic)) => {
+                        let opening = Opening { pos: 10, states: vec![], tail: vec![] };
+                        hub.opening(topic, opening, Timestamp::UNIX_EPOCH);
+                    }
+                    Output::Need(Need::Floor { session, .. }) => {
+                        floors += 1;
+                        hub.floor(session, 3);
+                    }
+                    Output::Deliver(SessionId(2), Delivery::Joined(found)) => joined = Some(found),
+                    _ => {}
+                }
+                pending.extend(outputs(&mut hub));
+            }
+            assert_eq!(joined.map(|joined| joined.outcome), Some(outcome), "{why}");
+            assert_eq!(floors, needs, "{why}: reads of the floor");
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_is_committed_but_not_applied_waits_and_is_not_ahead() {
+        let mut hub = Hub::new(epoch(), 10);
+        hub.set_head(11);
+        hub.open(SessionId(1), judged_at(10), join(&[Stream::Results], Some("k3f9.11")));
+        open_topics(&mut hub, 11);
+        assert!(deliveries(&mut hub).is_empty());
+        hub.row(&result_row(11, EVENT, &[(RESULTS, 1)]));
+        let delivered = deliveries(&mut hub);
+        assert!(
+            matches!(&delivered[..], [Delivery::Joined(Joined { outcome: Ok(()), .. }), Delivery::Page(page)]
+                if page.frames.is_empty() && page.end.is_some()),
+            "{delivered:?}"
+        );
+    }
+
+    #[test]
+    fn a_row_of_several_topics_is_shown_once_under_the_first_joined() {
+        let team = Topic::TeamAnnouncements(TEAM);
+        let staff = Topic::EventStaff(EVENT);
+        let participants = Topic::EventParticipants(EVENT);
+        for (why, actor, topics, expected) in [
+            ("public", None, &[(ANNOUNCEMENTS, 1)][..], Some(ANNOUNCEMENTS)),
+            ("participants only", None, &[(participants, 1)], None),
+            ("a participant", Some(bearer(Role::Viewer, None)), &[(participants, 1)], Some(participants)),
+            ("staff hear what teams are told", Some(bearer(Role::Scorer, None)), &[(team, 1), (staff, 1)], Some(staff)),
+            (
+                "a member hears it as a member",
+                Some(bearer(Role::Viewer, Some(TEAM))),
+                &[(team, 1), (staff, 1)],
+                Some(team),
+            ),
+            ("another team", Some(bearer(Role::Viewer, Some(TeamId(6)))), &[(team, 1), (staff, 1)], None),
+            ("all at once", Some(bearer(Role::Organiser, None)), &[(staff, 1), (participants, 1)], Some(participants)),
+        ] {
+            let mut hub = Hub::new(epoch(), 0);
+            hub.open(SessionId(1), viewer(actor), join(&[Stream::Announcements], None));
+            open_topics(&mut hub, 0);
+            outputs(&mut hub);
+            hub.row(&announcement_row(1, EVENT, 1, "GENERAL", "NORMAL", topics));
+            let seen: Vec<_> = shown(&deliveries(&mut hub)).into_iter().map(|(topic, _)| topic).collect();
+            assert_eq!(seen, Vec::from_iter(expected), "{why}");
+        }
+    }
+
+    #[test]
+    fn changes_of_rights_end_streams_in_the_order_of_the_log() {
+        let private = AccessChange::Visibility { event: EVENT, visibility: Visibility::Private };
+        for (why, actor, change, code) in [
+            (
+                "its token ended",
+                Some(bearer(Role::Viewer, None)),
+                AccessChange::TokenEnded { token: TokenId(9) },
+                Some(close::CREDENTIAL),
+            ),
+            (
+                "another token ended",
+                Some(bearer(Role::Viewer, None)),
+                AccessChange::TokenEnded { token: TokenId(8) },
+                None,
+            ),
+            ("hidden from strangers", None, private.clone(), Some(close::GONE)),
+            ("not from participants", Some(bearer(Role::Viewer, None)), private.clone(), None),
+            (
+                "deleted",
+                Some(bearer(Role::Organiser, None)),
+                AccessChange::EventDeleted { event: EVENT },
+                Some(close::GONE),
+            ),
+            ("another event", None, AccessChange::EventDeleted { event: EventId(2) }, None),
+        ] {
+            let mut hub = Hub::new(epoch(), 0);
+            hub.open(SessionId(1), viewer(actor.clone()), join(&[Stream::Results], None));
+            open_topics(&mut hub, 0);
+            outputs(&mut hub);
+            hub.row(&row(1, EVENT, RowKind::Access(change.clone()), String::new(), &[]));
+            hub.row(&result_row(2, EVENT, &[(RESULTS, 1)]));
+            let delivered = deliveries(&mut hub);
+            match code {
+                None => assert_eq!(shown(&delivered), [(RESULTS, 2)], "{why}"),
+                Some(code) => {
+                    assert!(matches!(delivered[..], [Delivery::Closed(said)] if said == code), "{why}: {delivered:?}");
+                    assert_eq!(hub.len(), (0, 0), "{why}: nothing is kept");
+                }
+            }
+
+            // Judged before the change, joining after it: the same end.
+            hub.open(SessionId(2), viewer(actor), join(&[Stream::Results], None));
+            let delivered = deliveries(&mut hub);
+            assert_eq!(
+                matches!(delivered[..], [Delivery::Closed(said)] if Some(said) == code),
+                code.is_some(),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_viewer_judged_after_a_change_is_not_judged_by_it_again() {
+        let mut hub = Hub::new(epoch(), 0);
+        let private = AccessChange::Visibility { event: EVENT, visibility: Visibility::Private };
+        // Made public again at 2, where the viewer was judged; here only 1 has been applied.
+        hub.open(SessionId(1), judged_at(2), join(&[Stream::Results], None));
+        open_topics(&mut hub, 2);
+        hub.row(&row(1, EVENT, RowKind::Access(private), String::new(), &[]));
+        hub.row(&changed_row(2, &[]));
+        hub.row(&result_row(3, EVENT, &[(RESULTS, 1)]));
+        assert_eq!(shown(&deliveries(&mut hub)), [(RESULTS, 3)]);
+    }
+
+    #[test]
+    fn a_viewer_judged_longer_ago_than_is_remembered_comes_back_to_be_judged() {
+        let mut hub = Hub::new(epoch(), 0);
+        for pos in 1..=RECENT_ACCESS_MAX as u64 + 1 {
+            let change = AccessChange::TokenEnded { token: TokenId(1_000) };
+            hub.row(&row(pos, EVENT, RowKind::Access(change), String::new(), &[]));
+        }
+        hub.open(SessionId(1), viewer(None), join(&[Stream::Results], None));
+        assert!(matches!(deliveries(&mut hub)[..], [Delivery::Closed(close::RESUME)]));
+        hub.open(SessionId(2), judged_at(1), join(&[Stream::Results], None));
+        assert_eq!(hub.len().0, 1);
+    }
+
+    #[test]
+    fn a_deleted_team_ends_its_streams_and_leaves_those_of_the_event() {
+        let mut hub = Hub::new(epoch(), 0);
+        let member = Some(bearer(Role::Viewer, Some(TEAM)));
+        hub.open(SessionId(1), viewer(member.clone()), join(&[Stream::Announcements], None));
+        hub.open(SessionId(2), Viewer { team: Some(TEAM), ..viewer(member) }, join(&[Stream::Results], None));
+        open_topics(&mut hub, 0);
+        outputs(&mut hub);
+        let gone = AccessChange::TeamDeleted { event: EVENT, team: TEAM };
+        hub.row(&row(1, EVENT, RowKind::Access(gone), String::new(), &[]));
+        let delivered = outputs(&mut hub);
+        assert!(
+            matches!(delivered[..], [Output::Deliver(SessionId(2), Delivery::Closed(close::GONE))]),
+            "{delivered:?}"
+        );
+        hub.row(&announcement_row(2, EVENT, 1, "GENERAL", "NORMAL", &[(ANNOUNCEMENTS, 1)]));
+        assert_eq!(shown(&deliveries(&mut hub)), [(ANNOUNCEMENTS, 2)]);
+    }
+
+    /// Ids of the announcements in the snapshot of a newcomer.
+    fn announced(hub: &mut Hub, session: u64) -> Vec<i64> {
+        hub.open(SessionId(session), viewer(None), join(&[Stream::Announcements], None));
+        let found = deliveries(hub).into_iter().find_map(|delivery| match delivery {
+            Delivery::Page(Page { end: Some(end), .. }) => Some(end.snapshot),
+            _ => None,
+        });
+        let ids = found.unwrap().into_iter().filter_map(|shown| shown.frame.subject);
+        ids.map(|subject| subject.announcement.0).collect()
+    }
+
+    #[test]
+    fn newcomers_see_the_newest_fifty_announcements_and_every_loud_one() {
+        let mut hub = Hub::new(epoch(), 0);
+        hub.open(SessionId(1), viewer(None), join(&[Stream::Announcements], None));
+        open_topics(&mut hub, 0);
+        for pos in 1..=60 {
+            let (kind, priority) = match pos {
+                3 => ("EMERGENCY", "NORMAL"),
+                5 => ("GENERAL", "URGENT"),
+                _ => ("GENERAL", "HIGH"),
+            };
+            let row =
+                announcement_row(pos, EVENT, i64::try_from(pos).unwrap(), kind, priority, &[(ANNOUNCEMENTS, pos)]);
+            hub.row(&row);
+        }
+        outputs(&mut hub);
+        let expected: Vec<i64> = [3, 5].into_iter().chain(13..=60).collect();
+        assert_eq!(announced(&mut hub, 2), expected, "fifty, oldest first");
+
+        // An edit moves it to the end; a removal takes it away and may uncover an older one.
+        hub.row(&announcement_row(61, EVENT, 20, "GENERAL", "LOW", &[(ANNOUNCEMENTS, 61)]));
+        outputs(&mut hub);
+        assert_eq!(announced(&mut hub, 3).last(), Some(&20));
+        hub.row(&removal_row(62, EVENT, 3, &[(ANNOUNCEMENTS, 62)]));
+        hub.open(SessionId(4), viewer(None), join(&[Stream::Announcements], None));
+        assert!(
+            outputs(&mut hub).iter().any(|output| matches!(output, Output::Need(Need::Opening(ANNOUNCEMENTS)))),
+            "announcement 12 is active and not known here"
+        );
+    }
+
+    #[test]
+    fn a_replay_from_the_ring_leaves_out_what_has_left_the_screens() {
+        let mut hub = Hub::new(epoch(), 0);
+        hub.open(SessionId(1), viewer(None), join(&[Stream::Announcements], None));
+        open_topics(&mut hub, 0);
+        hub.row(&announcement_row(1, EVENT, 7, "GENERAL", "NORMAL", &[(ANNOUNCEMENTS, 1)]));
+        hub.row(&announcement_row(2, EVENT, 8, "GENERAL", "NORMAL", &[(ANNOUNCEMENTS, 2)]));
+        hub.row(&removal_row(3, EVENT, 7, &[(ANNOUNCEMENTS, 3)]));
+        outputs(&mut hub);
+        hub.open(SessionId(2), viewer(None), join(&[Stream::Announcements], Some("k3f9.0")));
+        let frames = deliveries(&mut hub).into_iter().find_map(|delivery| match delivery {
+            Delivery::Page(page) => Some(page.frames),
+            _ => None,
+        });
+        let positions: Vec<_> = frames.unwrap().iter().map(|shown| shown.frame.pos).collect();
+        assert_eq!(positions, [2, 3]);
+    }
+
+    #[test]
+    fn the_board_beside_a_frame_is_that_of_its_group_and_of_the_first_for_a_knockout() {
+        let mut hub = Hub::new(epoch(), 0);
+        let viewer = Viewer { boards: Boards::Beside, ..viewer(None) };
+        hub.open(SessionId(1), viewer, join(&[Stream::Results], None));
+        open_topics(&mut hub, 0);
+        for (group, pos) in [("B", 1), ("A", 2)] {
+            hub.row(&changed_row(pos, &[]));
+            let lane = StateLane::board(RESULTS, Some(group));
+            let frame = Frame::state(&lane, &board_data(group, pos), pos, Timestamp::UNIX_EPOCH).unwrap();
+            hub.state(Released::Frame(Arc::new(frame)));
+        }
+        outputs(&mut hub);
+        for (why, pos, group, board) in [
+            ("its group", 3, Some("B"), Some("B")),
+            ("a knockout", 4, None, Some("A")),
+            ("a group without a board yet", 5, Some("C"), None),
+        ] {
+            hub.row(&LogRow { group: group.map(str::to_owned), ..result_row(pos, EVENT, &[(RESULTS, pos)]) });
+            let delivered = deliveries(&mut hub);
+            let [Delivery::Log(shown)] = &delivered[..] else { panic!("{why}: {delivered:?}") };
+            assert_eq!(shown.board.as_ref().map(|frame| frame.key.as_str()), board, "{why}");
+        }
+    }
+
+    #[test]
+    fn topics_are_kept_while_somebody_follows_them_and_no_longer() {
+        let mut hub = Hub::new(epoch(), 0);
+        for session in 1..=2 {
+            hub.open(SessionId(session), viewer(None), join(Stream::ALL, None));
+        }
+        assert_eq!(hub.len(), (2, 3));
+        hub.gone(SessionId(1));
+        assert_eq!(hub.len(), (1, 3), "the other still waits for them");
+        open_topics(&mut hub, 0);
+        hub.request(SessionId(2), Request::Leave(Stream::Schedule));
+        assert_eq!(hub.len(), (1, 2));
+        outputs(&mut hub);
+        hub.row(&fixture_row(1, EVENT, &[(Topic::EventSchedule(EVENT), 1)]));
+        assert!(deliveries(&mut hub).is_empty(), "unsubscribed");
+        hub.gone(SessionId(2));
+        assert_eq!(hub.len(), (0, 0));
+    }
+
+    #[test]
+    fn an_answer_for_earlier_followers_is_not_taken_for_the_later_ones() {
+        let mut hub = Hub::new(epoch(), 0);
+        hub.open(SessionId(1), viewer(None), join(&[Stream::Results], None));
+        hub.gone(SessionId(1));
+        hub.row(&result_row(1, EVENT, &[(RESULTS, 1)]));
+        hub.open(SessionId(2), viewer(None), join(&[Stream::Results], None));
+        outputs(&mut hub);
+        hub.opening(RESULTS, Opening { pos: 0, states: vec![], tail: vec![] }, Timestamp::UNIX_EPOCH);
+        assert!(deliveries(&mut hub).is_empty(), "row 1 is neither in it nor in the ring");
+        let tail = vec![result_row(1, EVENT, &[(RESULTS, 1)])];
+        hub.opening(RESULTS, Opening { pos: 1, states: vec![], tail }, Timestamp::UNIX_EPOCH);
+        assert_eq!(deliveries(&mut hub).len(), 2, "joined, and its page");
+    }
 }

@@ -9,6 +9,7 @@
 //! out. Who follows what is the hub's matter.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -57,7 +58,7 @@ pub struct States {
 /// What the hub is told about a state lane.
 #[derive(Debug)]
 pub enum Released {
-    Frame(Frame),
+    Frame(Arc<Frame>),
     Gone(StateLane),
 }
 
@@ -105,8 +106,7 @@ impl Publisher {
         }
         self.applied = row.pos;
         for lane in row.refreshes.iter().filter(|lane| followed(lane)) {
-            let entry =
-                self.lanes.entry(lane.clone()).or_insert(Lane { wanted: 0, has: 0, asked: false, next: now });
+            let entry = self.lanes.entry(lane.clone()).or_insert(Lane { wanted: 0, has: 0, asked: false, next: now });
             entry.wanted = row.pos;
         }
         Ok(Take::Next)
@@ -155,7 +155,7 @@ impl Publisher {
                     state.has = state.has.max(states.pos);
                     state.next = now + if large { LARGE_SCHEDULE_INTERVAL } else { STATE_INTERVAL };
                 }
-                released.push(frame.map_or(Released::Gone(lane), Released::Frame));
+                released.push(frame.map_or(Released::Gone(lane), |frame| Released::Frame(Arc::new(frame))));
             }
         }
         released
@@ -272,10 +272,9 @@ mod tests {
 
     #[test]
     fn large_schedules_are_sent_once_a_second() {
-        for (why, fixtures, next) in [
-            ("100 fixtures", 100, STATE_INTERVAL),
-            ("101 fixtures", 101, LARGE_SCHEDULE_INTERVAL),
-        ] {
+        for (why, fixtures, next) in
+            [("100 fixtures", 100, STATE_INTERVAL), ("101 fixtures", 101, LARGE_SCHEDULE_INTERVAL)]
+        {
             let mut publisher = Publisher::new(0);
             publisher.row(&changed_row(1, &[schedule()]), ms(0), EVERYBODY).unwrap();
             publisher.due(ms(0), EVERYBODY);

@@ -150,10 +150,14 @@ enum Entry {
 #[derive(Debug)]
 enum Waiting {
     Nothing,
-    Joined { id: Option<Value> },
+    Joined {
+        id: Option<Value>,
+    },
     /// Pages of a replay: between them the hub waits until the last one was written.
     Page(PageState),
-    Left { id: Option<Value> },
+    Left {
+        id: Option<Value>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -404,7 +408,7 @@ impl Session {
             Command::UnsubscribeAnnouncements(options) => self.unsubscribe(Announcements, options),
             Command::Resume { topics, since, id } => {
                 self.speaks = Speaks::V2;
-                let streams = distinct(topics);
+                let streams = distinct(&topics);
                 if streams.is_empty() {
                     self.refuse(Refusal {
                         id,
@@ -598,14 +602,16 @@ impl Session {
 }
 
 /// Streams in the order in which they are answered, each once.
-pub fn distinct(streams: Vec<Stream>) -> Vec<Stream> {
+pub fn distinct(streams: &[Stream]) -> Vec<Stream> {
     Stream::ALL.iter().copied().filter(|stream| streams.contains(stream)).collect()
 }
 
 /// A message that was understood.
 enum Said<'a> {
     /// `timestamp` is echoed as it was written: no number loses a digit.
-    Ping { timestamp: &'a str },
+    Ping {
+        timestamp: &'a str,
+    },
     Command(Command),
 }
 
@@ -664,5 +670,386 @@ impl<'a> Said<'a> {
         serde_json::from_str(text)
             .map(Self::Command)
             .map_err(|error| bad(head.id, format!("the {kind} command is not understood: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::live::frame::Frame;
+    use crate::live::testing::{board_data, result_row};
+    use timely_core::topic::{MessageType, StateLane};
+
+    const EVENT: EventId = EventId(1);
+    const RESULTS: Topic = Topic::EventResults(EVENT);
+
+    fn session(wire: Wire, speaks: Speaks) -> Session {
+        let epoch = Epoch("k3f9".into());
+        Session::new(wire, speaks, About::Event(EVENT), Stream::ALL.to_vec(), epoch, Duration::ZERO, 0)
+    }
+
+    /// A session that has been told `connected` and waits for commands.
+    fn connected(wire: Wire, speaks: Speaks) -> Session {
+        let mut session = session(wire, speaks);
+        deliver_joined(&mut session, Cause::Opened, &[], Ok(()), 5);
+        deliver(&mut session, end(5, &[], vec![]));
+        take(&mut session, 0);
+        session
+    }
+
+    fn deliver(session: &mut Session, delivery: Delivery) {
+        session.deliver(delivery, Timestamp::UNIX_EPOCH);
+    }
+
+    fn deliver_joined(
+        session: &mut Session,
+        cause: Cause,
+        streams: &[Stream],
+        outcome: Result<(), NotRecovered>,
+        from: u64,
+    ) {
+        let joined = Joined { cause, streams: streams.to_vec(), topics: vec![RESULTS], from, outcome };
+        deliver(session, Delivery::Joined(joined));
+    }
+
+    fn end(pos: u64, topics: &[Topic], snapshot: Vec<Shown>) -> Delivery {
+        Delivery::Page(Page { frames: vec![], end: Some(End { pos, topics: topics.to_vec(), snapshot }) })
+    }
+
+    fn log(pos: u64) -> Shown {
+        let row = result_row(pos, EVENT, &[(RESULTS, pos)]);
+        Shown { frame: Arc::new(Frame::log(&row, MessageType::ResultUpdate, RESULTS, pos)), board: None }
+    }
+
+    fn board(pos: u64, group: &str) -> Shown {
+        let lane = StateLane::board(RESULTS, Some(group));
+        let frame = Frame::state(&lane, &board_data(group, pos), pos, Timestamp::UNIX_EPOCH).unwrap();
+        Shown { frame: Arc::new(frame), board: None }
+    }
+
+    fn tick(seconds: u64) -> Tick {
+        Tick { now: Duration::from_secs(seconds), event_now: Timestamp::UNIX_EPOCH, clock_rate: 1.0, applied: 90 }
+    }
+
+    fn take(session: &mut Session, seconds: u64) -> Taken {
+        let mut all = Taken::default();
+        loop {
+            let taken = session.take(&tick(seconds));
+            let is_last = taken.writes.is_empty() || taken.close.is_some();
+            all.writes.extend(taken.writes);
+            all.requests.extend(taken.requests);
+            all.close = taken.close;
+            if is_last {
+                return all;
+            }
+        }
+    }
+
+    /// What a WebSocket client reads now.
+    fn read(session: &mut Session, seconds: u64) -> Vec<Value> {
+        let bytes = take(session, seconds).writes.into_iter().filter_map(|write| match write {
+            Write::Bytes(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
+            Write::Ping => None,
+        });
+        bytes.collect()
+    }
+
+    fn types(messages: &[Value]) -> Vec<&str> {
+        messages.iter().map(|message| message["type"].as_str().unwrap()).collect()
+    }
+
+    fn sse(session: &mut Session, seconds: u64) -> String {
+        let taken = take(session, seconds);
+        let bytes = taken.writes.into_iter().filter_map(|write| match write {
+            Write::Bytes(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+            Write::Ping => None,
+        });
+        bytes.collect()
+    }
+
+    #[test]
+    fn a_client_of_the_guide_hears_what_the_guide_says() {
+        let mut session = session(Wire::WebSocket, Speaks::V1);
+        assert!(!session.takes_commands(), "connected comes first");
+        deliver_joined(&mut session, Cause::Opened, &[], Err(NotRecovered::Fresh), 5);
+        deliver(&mut session, end(5, &[Topic::Event(EVENT)], vec![]));
+        let messages = read(&mut session, 0);
+        assert_eq!(
+            messages,
+            [json!({
+                "type": "connected", "event_id": 1, "message": "Connected to event updates",
+                "topics": ["results", "schedule", "announcements"],
+                "epoch": "k3f9", "cursor": "k3f9.5", "timestamp": "1970-01-01T00:00:00Z",
+            })]
+        );
+
+        session.text(r#"{"type":"subscribe_results"}"#);
+        assert!(!session.takes_commands(), "one join at a time");
+        let join = Join { streams: vec![Stream::Results], base: Base::Leave, since: None };
+        assert_eq!(take(&mut session, 0).requests, [Request::Join(join)]);
+        deliver(&mut session, Delivery::Log(log(6)));
+        deliver_joined(&mut session, Cause::Asked, &[Stream::Results], Err(NotRecovered::Fresh), 6);
+        deliver(&mut session, end(6, &[RESULTS], vec![board(6, "A"), log(4)]));
+        deliver(&mut session, Delivery::Log(log(7)));
+        deliver(&mut session, Delivery::State(board(7, "A")));
+        let messages = read(&mut session, 0);
+        assert_eq!(
+            types(&messages),
+            [
+                "result_update",
+                "subscribed",
+                "leaderboard_update",
+                "result_update",
+                "result_update",
+                "leaderboard_update"
+            ],
+            "earlier streams go on, then the state, then what is new; and no word the guide does not have"
+        );
+        assert_eq!(
+            messages[1],
+            json!({"type": "subscribed", "stream": "results", "epoch": "k3f9", "cursor": "k3f9.6",
+                "recovered": false, "reason": "fresh"})
+        );
+        let replay: Vec<bool> = messages.iter().map(|message| message["replay"] == true).collect();
+        assert_eq!(replay, [false, false, true, true, false, false], "only the snapshot is marked");
+        assert!(session.takes_commands());
+
+        session.text(r#"{"type":"unsubscribe_results"}"#);
+        assert_eq!(take(&mut session, 0).requests, [Request::Leave(Stream::Results)]);
+        deliver(&mut session, Delivery::State(board(8, "A")));
+        deliver(&mut session, Delivery::Left(Stream::Results));
+        assert_eq!(read(&mut session, 0), [json!({"type": "unsubscribed", "stream": "results"})]);
+    }
+
+    #[test]
+    fn a_ping_is_echoed_digit_by_digit() {
+        for timestamp in
+            ["1700000000000", "12345678901234567890123", "1.10", r#""2022-12-01T19:00:00Z""#, "null", r#"{"a":[1,2]}"#]
+        {
+            let mut session = connected(Wire::WebSocket, Speaks::V1);
+            session.text(&format!(r#"{{"type":"ping","timestamp":{timestamp}}}"#));
+            let taken = take(&mut session, 0);
+            let expected = format!(r#"{{"type":"pong","timestamp":{timestamp}}}"#);
+            assert_eq!(taken.writes, [Write::Bytes(expected.into())]);
+        }
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.text(r#"{"type":"ping"}"#);
+        assert_eq!(read(&mut session, 0), [json!({"type": "pong", "timestamp": null})]);
+    }
+
+    #[test]
+    fn what_is_no_command_is_answered_and_the_session_goes_on() {
+        let deep = "[".repeat(4_000);
+        let deep_type = format!(r#"{{"type":{}1{}}}"#, "[".repeat(500), "]".repeat(500));
+        for (why, said, code, message) in [
+            ("not JSON", "hello", "bad_json", "Invalid JSON"),
+            ("nothing", "", "bad_json", "Invalid JSON"),
+            ("cut off", r#"{"type":"#, "bad_json", "Invalid JSON"),
+            ("deep", &deep, "bad_json", "Invalid JSON"),
+            ("a list", r#"["subscribe_results"]"#, "bad_request", "object"),
+            ("a number", "7", "bad_request", "object"),
+            ("no type", "{}", "bad_request", "\"type\""),
+            ("a type that is no text", r#"{"type":7}"#, "bad_request", "\"type\""),
+            ("a deep type", &deep_type, "bad_request", "\"type\""),
+            ("two types", r#"{"type":"ping","type":"ping"}"#, "bad_request", "duplicate"),
+            ("unknown", r#"{"type":"subscribe_tickets"}"#, "unknown_type", "subscribe_results"),
+            ("a bad cursor", r#"{"type":"subscribe_results","since":"x"}"#, "bad_request", "cursor"),
+            ("a resume of nothing", r#"{"type":"resume","topics":[],"since":"k.1"}"#, "bad_request", "topics"),
+            (
+                "a resume of what is not there",
+                r#"{"type":"resume","topics":["x"],"since":"k.1"}"#,
+                "bad_request",
+                "stream",
+            ),
+            ("a resume without a cursor", r#"{"type":"resume","topics":["results"]}"#, "bad_request", "since"),
+        ] {
+            let mut session = connected(Wire::WebSocket, Speaks::V1);
+            session.text(said);
+            let messages = read(&mut session, 0);
+            let [error] = &messages[..] else { panic!("{why}: {messages:?}") };
+            assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some("error"), Some(code)), "{why}");
+            assert!(error["message"].as_str().unwrap().contains(message), "{why}: {error}");
+            assert!(session.takes_commands(), "{why}: it goes on");
+        }
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.binary();
+        assert_eq!(types(&read(&mut session, 0)), ["error"]);
+        session.text(r#"{"type":"nonsense","id":"a7"}"#);
+        assert_eq!(read(&mut session, 0)[0]["id"], "a7", "the client knows which command was refused");
+    }
+
+    #[test]
+    fn a_command_with_an_id_or_a_cursor_makes_it_a_session_with_cursors() {
+        for (said, speaks) in [
+            (r#"{"type":"subscribe_results"}"#, Speaks::V1),
+            (r#"{"type":"subscribe_results","id":null,"extra":1}"#, Speaks::V1),
+            (r#"{"type":"subscribe_results","id":7}"#, Speaks::V2),
+            (r#"{"type":"subscribe_results","since":"k3f9.4"}"#, Speaks::V2),
+            (r#"{"type":"unsubscribe_results","id":7}"#, Speaks::V2),
+            (r#"{"type":"resume","topics":["results"],"since":"k3f9.4"}"#, Speaks::V2),
+        ] {
+            let mut session = connected(Wire::WebSocket, Speaks::V1);
+            session.text(said);
+            assert_eq!(session.speaks, speaks, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_resume_replays_what_was_missed_before_anything_new_and_says_when_it_is_through() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.text(r#"{"type":"resume","topics":["schedule","results"],"since":"k3f9.4","id":7}"#);
+        let taken = take(&mut session, 0);
+        let [Request::Join(join)] = &taken.requests[..] else { panic!("{taken:?}") };
+        assert_eq!(join.streams, [Stream::Results, Stream::Schedule]);
+        deliver_joined(&mut session, Cause::Asked, &join.streams, Ok(()), 4);
+        deliver(&mut session, Delivery::Page(Page { frames: vec![log(5), log(6)], end: None }));
+        deliver(&mut session, Delivery::Log(log(20)));
+        assert_eq!(take(&mut session, 0).requests, [Request::NextPage], "when the first page is written");
+        assert!(take(&mut session, 0).is_empty(), "what is new waits");
+        let last = End { pos: 21, topics: vec![RESULTS], snapshot: vec![board(21, "A")] };
+        deliver(&mut session, Delivery::Page(Page { frames: vec![log(7)], end: Some(last) }));
+        let messages = read(&mut session, 0);
+        assert_eq!(types(&messages), ["result_update", "leaderboard_update", "live", "result_update"]);
+        assert_eq!(messages[2], json!({"type": "live", "topics": ["event_1_results"], "cursor": "k3f9.21"}));
+        assert_eq!((&messages[0]["pos"], &messages[3]["pos"]), (&json!(7), &json!(20)));
+        assert!(messages[0].get("replay").is_none(), "what was missed moves the cursor");
+    }
+
+    #[test]
+    fn a_slow_client_loses_its_backlog_and_not_the_news() {
+        let mut slow = connected(Wire::WebSocket, Speaks::V2);
+        for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
+            deliver(&mut slow, Delivery::Log(log(pos)));
+            deliver(&mut slow, Delivery::State(board(pos, "A")));
+        }
+        let taken = take(&mut slow, 0);
+        assert_eq!((taken.writes.len(), &taken.requests[..]), (0, &[Request::Resync][..]));
+        deliver(&mut slow, Delivery::Log(log(900)));
+        assert!(take(&mut slow, 0).is_empty(), "covered by what comes now");
+        deliver_joined(&mut slow, Cause::Resync, &[Stream::Results], Err(NotRecovered::Lagged), 901);
+        deliver(&mut slow, end(901, &[RESULTS], vec![board(901, "A"), log(900)]));
+        deliver(&mut slow, Delivery::Log(log(902)));
+        let messages = read(&mut slow, 0);
+        assert_eq!(types(&messages), ["resync", "leaderboard_update", "result_update", "live", "result_update"]);
+        assert_eq!(
+            messages[0],
+            json!({"type": "resync", "topics": ["event_1_results"], "reason": "lagged", "cursor": "k3f9.901"})
+        );
+
+        let mut of_the_guide = connected(Wire::WebSocket, Speaks::V1);
+        for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
+            deliver(&mut of_the_guide, Delivery::Log(log(pos)));
+        }
+        let taken = take(&mut of_the_guide, 0);
+        assert_eq!((taken.writes.len(), taken.close), (0, Some(close::RESUME)));
+    }
+
+    #[test]
+    fn a_backlog_is_bounded_in_bytes_and_states_have_one_place_each() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        let frame = |pos| {
+            let mut row = result_row(pos, EVENT, &[(RESULTS, pos)]);
+            row.data = format!(r#"{{"text":"{}"}}"#, "x".repeat(BACKLOG_BYTES_MAX / 2));
+            Shown { frame: Arc::new(Frame::log(&row, MessageType::ResultUpdate, RESULTS, pos)), board: None }
+        };
+        deliver(&mut session, Delivery::Log(frame(6)));
+        assert!(session.closing.is_none());
+        deliver(&mut session, Delivery::Log(frame(7)));
+        assert_eq!(session.closing, Some(close::RESUME), "two halves and their envelopes are too much");
+
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        for pos in 6..2_000 {
+            deliver(&mut session, Delivery::State(board(pos, "A")));
+            deliver(&mut session, Delivery::State(board(pos, "B")));
+        }
+        let positions: Vec<_> = read(&mut session, 0).iter().map(|message| message["pos"].as_u64().unwrap()).collect();
+        assert_eq!(positions, [1_999, 1_999], "the latest of each");
+    }
+
+    #[test]
+    fn a_state_that_waited_is_not_written_after_a_newer_snapshot() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.text(r#"{"type":"subscribe_results"}"#);
+        deliver(&mut session, Delivery::State(board(6, "A")));
+        deliver_joined(&mut session, Cause::Asked, &[Stream::Results], Err(NotRecovered::Fresh), 7);
+        deliver(&mut session, end(7, &[RESULTS], vec![board(7, "A")]));
+        let messages = read(&mut session, 0);
+        assert_eq!(types(&messages), ["subscribed", "leaderboard_update"]);
+        assert_eq!(messages[1]["pos"], 7);
+    }
+
+    #[test]
+    fn status_goes_to_clients_that_know_it_every_five_seconds() {
+        let mut knows = connected(Wire::WebSocket, Speaks::V2);
+        let mut guide = connected(Wire::WebSocket, Speaks::V1);
+        assert!(read(&mut knows, 4).is_empty());
+        assert_eq!(
+            read(&mut knows, 5),
+            [json!({"type": "status", "pos": 90, "server_time": "1970-01-01T00:00:00Z", "clock_rate": 1.0})]
+        );
+        assert!(read(&mut knows, 6).is_empty());
+        assert_eq!(types(&read(&mut knows, 10)), ["status"]);
+        assert!(read(&mut guide, 20).is_empty());
+    }
+
+    #[test]
+    fn a_silent_websocket_is_pinged_and_then_given_up() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        let ping = session.deadline();
+        assert!((22_500..=27_500).contains(&ping.as_millis()), "{ping:?}");
+        let at = |session: &mut Session, now| session.take(&Tick { now, ..tick(0) });
+        assert_eq!(at(&mut session, ping).writes, [Write::Ping]);
+        session.heard();
+        assert!(at(&mut session, ping + PONG_TIMEOUT).is_empty(), "it lives");
+        assert_eq!(at(&mut session, ping * 2).writes, [Write::Ping]);
+        assert_eq!(session.deadline(), ping * 2 + PONG_TIMEOUT);
+        assert_eq!(at(&mut session, ping * 2 + PONG_TIMEOUT).close, Some(close::STALLED));
+    }
+
+    #[test]
+    fn a_browser_learns_its_cursor_after_the_snapshot_and_beside_every_comment() {
+        let mut session = session(Wire::Sse, Speaks::V1);
+        deliver_joined(&mut session, Cause::Opened, &[Stream::Results], Err(NotRecovered::Fresh), 5);
+        deliver(&mut session, end(5, &[RESULTS], vec![board(5, "A")]));
+        let text = sse(&mut session, 0);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        assert!(lines[0].starts_with(r#"data: {"type":"connected""#), "{text}");
+        assert!(lines[1].starts_with(r#"data: {"type":"subscribed""#), "{text}");
+        assert!(lines[2].contains(r#""replay":true"#), "{text}");
+        assert_eq!(lines[3..], ["id: k3f9.5"], "{text}");
+        deliver(&mut session, Delivery::Log(log(8)));
+        assert!(sse(&mut session, 1).starts_with("id: k3f9.8\ndata: {"));
+        assert_eq!(sse(&mut session, 15), ":\n\nid: k3f9.90\n\n", "nothing waits: everything applied is known");
+    }
+
+    #[test]
+    fn the_results_page_gets_data_and_nothing_else() {
+        let mut session = session(Wire::SseResults, Speaks::V1);
+        deliver_joined(&mut session, Cause::Opened, &[Stream::Results], Err(NotRecovered::Fresh), 5);
+        deliver(&mut session, end(5, &[RESULTS], vec![board(5, "A"), log(4)]));
+        deliver(&mut session, Delivery::Log(Shown { board: Some(board(5, "A").frame), ..log(6) }));
+        let text = sse(&mut session, 60);
+        let data: Vec<Value> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect();
+        assert_eq!(types(&data), ["leaderboard_update", "result_update", "result_update"]);
+        assert!(data.iter().all(|message| message["leaderboard"].is_array()), "{text}");
+    }
+
+    #[test]
+    fn a_closed_session_writes_nothing_more() {
+        let mut session = connected(Wire::WebSocket, Speaks::V2);
+        deliver(&mut session, Delivery::Log(log(6)));
+        deliver(&mut session, Delivery::Closed(close::GONE));
+        deliver(&mut session, Delivery::Log(log(7)));
+        let taken = take(&mut session, 30);
+        assert_eq!((taken.writes.len(), taken.requests.len(), taken.close), (0, 0, Some(close::GONE)));
+        assert!(!session.takes_commands());
     }
 }

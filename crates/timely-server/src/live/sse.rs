@@ -135,7 +135,8 @@ fn open(
 /// The last non-empty `Last-Event-ID`; one that is no cursor counts as none, because a browser that
 /// is refused never comes back.
 fn last_event_id(headers: &HeaderMap) -> Option<Cursor> {
-    let text = headers.get_all(LAST_EVENT_ID).iter().filter_map(|value| value.to_str().ok()).rfind(|id| !id.is_empty())?;
+    let text =
+        headers.get_all(LAST_EVENT_ID).iter().filter_map(|value| value.to_str().ok()).rfind(|id| !id.is_empty())?;
     text.parse().inspect_err(|error| debug!("{LAST_EVENT_ID}: {error}; starting over")).ok()
 }
 

@@ -11,7 +11,6 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::extract::{self, Path, State};
 use axum::response::Response;
 use futures_util::{SinkExt as _, StreamExt as _};
-use timely_core::access::Actor;
 use timely_core::live::close;
 use timely_core::topic::Stream;
 use tokio::time::timeout;
@@ -69,12 +68,7 @@ pub(super) async fn team(
     accept(&app, viewer, query, upgrade)
 }
 
-fn accept(
-    app: &App,
-    (viewer, about): (Viewer, About),
-    query: Asked,
-    upgrade: Upgrade,
-) -> Result<Response, Error> {
+fn accept(app: &App, (viewer, about): (Viewer, About), query: Asked, upgrade: Upgrade) -> Result<Response, Error> {
     let Wanted { topics, since, speaks } = super::query(query)?.read()?;
     let upgrade = upgrade
         .map_err(|rejection| Error::Malformed(format!("open this address as a WebSocket: {rejection}")))?
@@ -125,11 +119,7 @@ async fn converse(mut socket: WebSocket, mut connection: Connection) {
 }
 
 /// Writes and sends; the close code if that is not possible.
-async fn write(
-    socket: &mut WebSocket,
-    writes: Vec<Write>,
-    ended: impl Future<Output = ()>,
-) -> Result<(), Option<u16>> {
+async fn write(socket: &mut WebSocket, writes: Vec<Write>, ended: impl Future<Output = ()>) -> Result<(), Option<u16>> {
     if writes.is_empty() {
         return Ok(());
     }
