@@ -8,12 +8,14 @@ pub mod driver;
 pub mod frame;
 pub mod hub;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 pub mod publisher;
 pub mod session;
 mod sse;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod wire;
 mod ws;
 
 use axum::Router;

@@ -51,9 +51,17 @@ struct Inner {
     /// Connections that ended: each is noted once, so there are never more than connections.
     gone: Mutex<Vec<SessionId>>,
     gone_some: Notify,
+    audience: watch::Sender<Audience>,
     stop: CancellationToken,
     /// The task and every open stream.
     open: TaskTracker,
+}
+
+/// How much is being followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    pub sessions: usize,
+    pub topics: usize,
 }
 
 /// What arrives at the task from a connection.
@@ -94,6 +102,7 @@ impl Live {
             requests,
             gone: Mutex::new(Vec::new()),
             gone_some: Notify::new(),
+            audience: watch::Sender::default(),
             stop,
             open: TaskTracker::new(),
         });
@@ -118,6 +127,11 @@ impl Live {
     pub async fn drained(&self) {
         self.0.open.close();
         self.0.open.wait().await;
+    }
+
+    /// How many sessions follow how many topics.
+    pub fn audience(&self) -> watch::Receiver<Audience> {
+        self.0.audience.subscribe()
     }
 
     /// Prepares a connection; it joins when it is first asked for something to write.
@@ -346,6 +360,9 @@ impl Driver {
         self.deliver();
         // Only now: who reads this may conclude that everything up to here was delivered.
         self.live.applied.store(self.hub.applied(), Ordering::Release);
+        let (sessions, topics) = self.hub.len();
+        let audience = Audience { sessions, topics };
+        self.live.audience.send_if_modified(|known| std::mem::replace(known, audience) != audience);
         if self.live.stop.is_cancelled() {
             return;
         }
@@ -465,7 +482,7 @@ impl Driver {
             }
             Read::Need(need) => {
                 if self.hub.wants(&need) {
-                    warn!("{need:?} cannot be read: {error}; trying again");
+                    warn!("{} cannot be read: {error}; trying again", name(&need));
                     self.retries.push_back((again, need));
                 }
             }
@@ -498,6 +515,14 @@ async fn answer(store: &Store, clock: &Clock, read: Read) -> Result<Answer, Erro
             let rows = store.replay(topics, after, upto, PAGE_ROWS_MAX).await?;
             Ok(Answer::Replay { session, after, upto, rows })
         }
+    }
+}
+
+fn name(need: &Need) -> String {
+    match need {
+        Need::Opening(topic) => format!("the current state of {topic}"),
+        Need::Floor { event, .. } => format!("how far event {event} can be replayed"),
+        Need::Replay { after, upto, .. } => format!("what a client missed between {after} and {upto}"),
     }
 }
 

@@ -125,6 +125,8 @@ pub struct Session {
     lag: Lag,
     /// Everything up to here was written.
     cursor: u64,
+    /// While frames are missing: everything up to here was written or still waits to be.
+    complete: u64,
     closing: Option<u16>,
     next_status: Duration,
     next_beat: Duration,
@@ -134,8 +136,8 @@ pub struct Session {
 
 #[derive(Debug)]
 enum Entry {
-    /// An answer or a notice.
-    Answer(Bytes),
+    /// An answer or a notice, and the cursor it tells, if it tells one.
+    Answer(Bytes, Option<u64>),
     /// A log frame as it happened; counts against the backlog.
     Live(Shown),
     /// A log frame that was missed and is caught up.
@@ -209,6 +211,7 @@ impl Session {
             waiting: Waiting::Joined { id: None },
             lag: Lag::No,
             cursor: 0,
+            complete: 0,
             closing: None,
             next_status: now + STATUS_INTERVAL,
             next_beat: now + beat,
@@ -262,16 +265,40 @@ impl Session {
             self.close(close::RESUME);
             return;
         }
-        self.queue.retain(|entry| !matches!(entry, Entry::Live(_)));
+        // An answer that tells a cursor promises every frame before it: those stay.
+        let kept = self.queue.iter().rposition(|entry| matches!(entry, Entry::Answer(_, Some(_)) | Entry::Mark(_)));
+        let dropped = self.queue.split_off(kept.map_or(0, |last| last + 1));
+        self.queue.extend(dropped.into_iter().filter(|entry| !matches!(entry, Entry::Live(_))));
         self.held.clear();
         self.slots.clear();
         self.live_frames = 0;
         self.live_bytes = 0;
+        self.complete = self.cursor;
+        for entry in &self.queue {
+            match entry {
+                Entry::Live(shown) => {
+                    self.live_frames += 1;
+                    self.live_bytes += shown.frame.len_bytes();
+                    self.complete = self.complete.max(shown.frame.pos);
+                }
+                Entry::Answer(_, Some(pos)) | Entry::Mark(pos) => self.complete = self.complete.max(*pos),
+                Entry::Answer(_, None) | Entry::Missed(_) | Entry::Copied(_) => {}
+            }
+        }
         self.lag = Lag::Dropped;
+    }
+
+    /// The cursor to tell: never beyond frames that were dropped and not made good for yet.
+    fn known(&self, pos: u64) -> u64 {
+        if self.lag == Lag::No { pos } else { pos.min(self.complete) }
     }
 
     fn joined(&mut self, joined: Joined, event_now: Timestamp) {
         let Joined { cause, streams, topics, from, outcome } = joined;
+        if cause == Cause::Resync {
+            self.lag = Lag::No;
+        }
+        let from = self.known(from);
         let id = match std::mem::replace(&mut self.waiting, Waiting::Page(PageState::Coming)) {
             Waiting::Joined { id } => id,
             _ => None,
@@ -284,7 +311,6 @@ impl Session {
             }
             Cause::Asked => {}
             Cause::Resync => {
-                self.lag = Lag::No;
                 self.answer(&Control::Resync { topics, reason: NotRecovered::Lagged, cursor });
                 return;
             }
@@ -306,6 +332,7 @@ impl Session {
         self.waiting = match page.end {
             None => Waiting::Page(PageState::Writing),
             Some(End { pos, topics, snapshot }) => {
+                let pos = self.known(pos);
                 // A state that waited is older than its copy, and must not be written after it.
                 for shown in &snapshot {
                     self.slots.remove(&(shown.frame.topic, shown.frame.key.clone()));
@@ -381,7 +408,7 @@ impl Session {
             Ok(Said::Ping { timestamp }) => {
                 self.answers += 1;
                 let pong = format!(r#"{{"type":"pong","timestamp":{timestamp}}}"#);
-                self.queue.push_back(Entry::Answer(self.wrap(pong.into_bytes())));
+                self.queue.push_back(Entry::Answer(self.wrap(pong.into_bytes()), None));
             }
             Ok(Said::Command(command)) => self.command(command),
             Err(refusal) => self.refuse(refusal),
@@ -546,8 +573,9 @@ impl Session {
             return self.slots.pop_first().map(|(_, shown)| self.encode(&shown, Copy::Live));
         };
         Some(match entry {
-            Entry::Answer(bytes) => {
+            Entry::Answer(bytes, cursor) => {
                 self.answers -= 1;
+                self.cursor = self.cursor.max(cursor.unwrap_or_default());
                 bytes
             }
             Entry::Live(shown) => {
@@ -587,7 +615,17 @@ impl Session {
         match serde_json::to_vec(control) {
             Ok(json) => {
                 self.answers += 1;
-                self.queue.push_back(Entry::Answer(self.wrap(json)));
+                let cursor = match control {
+                    Control::Connected { cursor, .. }
+                    | Control::Subscribed { cursor, .. }
+                    | Control::Live { cursor, .. }
+                    | Control::Resync { cursor, .. } => Some(cursor.pos),
+                    Control::Unsubscribed { .. }
+                    | Control::Status { .. }
+                    | Control::Pong { .. }
+                    | Control::Error { .. } => None,
+                };
+                self.queue.push_back(Entry::Answer(self.wrap(json), cursor));
             }
             Err(error) => tracing::error!("an answer cannot be encoded: {error}"),
         }
