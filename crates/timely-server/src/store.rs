@@ -305,3 +305,66 @@ impl Store {
         no()
     }
 }
+#[derive(Clone, Debug)]
+pub struct LogRow {
+    pub pos: u64,
+    pub kind: RowKind,
+    pub data: String,
+    pub timestamp: Timestamp,
+    pub topics: Vec<(timely_core::topic::Topic, u64)>,
+    pub refreshes: Vec<timely_core::topic::StateLane>,
+    pub event: Option<EventId>,
+    pub group: Option<String>,
+}
+#[derive(Clone, Debug)]
+pub enum RowKind {
+    Message(timely_core::topic::MessageType),
+    Changed,
+    Access(AccessChange),
+}
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub pos: u64,
+    pub states: Vec<(timely_core::topic::StateLane, String)>,
+    pub tail: Vec<LogRow>,
+}
+pub enum StreamOf {
+    Event(EventId),
+    Team(TeamId),
+}
+pub struct StreamFacts {
+    pub event: EventId,
+    pub visibility: Visibility,
+    pub team: Option<(TeamId, String)>,
+    pub judged_at: u64,
+}
+impl Store {
+    pub async fn rows_after(&self, pos: u64, limit: usize) -> Result<Vec<LogRow>, Error> {
+        no()
+    }
+    pub async fn states(
+        &self,
+        lanes: Vec<timely_core::topic::StateLane>,
+        event_now: Timestamp,
+    ) -> Result<(u64, Vec<(timely_core::topic::StateLane, Option<String>)>), Error> {
+        no()
+    }
+    pub async fn opening(&self, topic: timely_core::topic::Topic, event_now: Timestamp) -> Result<Opening, Error> {
+        no()
+    }
+    pub async fn replay(
+        &self,
+        topics: Vec<timely_core::topic::Topic>,
+        after: u64,
+        upto: u64,
+        limit: usize,
+    ) -> Result<Vec<LogRow>, Error> {
+        no()
+    }
+    pub async fn replay_floor(&self, event: EventId, real_now: Timestamp) -> Result<u64, Error> {
+        no()
+    }
+    pub async fn stream_facts(&self, of: StreamOf) -> Result<Option<StreamFacts>, Error> {
+        no()
+    }
+}
