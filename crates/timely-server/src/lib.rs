@@ -191,6 +191,10 @@ pub async fn serve(
         warn!("--load-test: per-address and rate limits are lifted; do not use this for a real event");
     }
 
+    if let Err(error) = store.set_holder(&format!("process {} at http://{address}", std::process::id())) {
+        warn!("a second start on {} will not be told who holds it: {error}", data.display());
+    }
+
     // Streams and requests end by this token, which outlives no error below.
     let stop = shutdown.child_token();
     let _stop_on_return = stop.clone().drop_guard();
