@@ -1,0 +1,12 @@
+//! `timely demo`: a real tournament, live, on a throw-away data file.
+
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Show a real tournament, live
+#[derive(clap::Args, Clone, Debug)]
+pub struct DemoArgs {}
+
+pub async fn run(_args: DemoArgs, _out: &mut Output) -> Result<(), CliError> {
+    Ok(())
+}
