@@ -29,7 +29,6 @@ const LATEST_LINES_MAX: usize = 64;
 #[derive(Debug)]
 pub enum Message {
     Live(Update),
-    Loaded(Box<Event>),
     Intent(Intent),
     Tick,
 }
@@ -53,8 +52,7 @@ struct ServerClock {
 /// The state of the dashboard.
 #[derive(Debug)]
 pub struct App {
-    pub address: String,
-    pub event: Option<Event>,
+    pub event: Event,
     /// Boards by group; the one of an event without groups under the empty name.
     pub boards: BTreeMap<String, Vec<Row>>,
     pub fixtures: BTreeMap<FixtureId, ScheduleItem>,
@@ -70,7 +68,6 @@ pub struct App {
     heard: Option<Duration>,
     now: Duration,
     is_over: bool,
-    wants_event: bool,
 }
 
 #[derive(Deserialize)]
@@ -105,10 +102,9 @@ struct EventData {
 }
 
 impl App {
-    pub fn new(address: String) -> Self {
+    pub fn new(event: Event) -> Self {
         Self {
-            address,
-            event: None,
+            event,
             boards: BTreeMap::new(),
             fixtures: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -121,7 +117,6 @@ impl App {
             heard: None,
             now: Duration::ZERO,
             is_over: false,
-            wants_event: false,
         }
     }
 
@@ -130,10 +125,6 @@ impl App {
         self.now = now;
         match message {
             Message::Tick => {}
-            Message::Loaded(event) => {
-                self.event = Some(*event);
-                self.wants_event = false;
-            }
             Message::Intent(intent) => self.obey(intent),
             Message::Live(Update::Lost { failures, retry_in, .. }) => {
                 self.link = Link::Reconnecting { failures, retry_at: now + retry_in };
@@ -159,11 +150,6 @@ impl App {
         self.is_over
     }
 
-    /// Whether name and zone of the event should be asked for.
-    pub const fn wants_event(&self) -> bool {
-        self.wants_event
-    }
-
     fn obey(&mut self, intent: Intent) {
         match intent {
             Intent::Quit => self.is_over = true,
@@ -181,7 +167,6 @@ impl App {
 
     fn control(&mut self, control: &Control) {
         match control {
-            Control::Connected { .. } => self.wants_event = self.event.is_none(),
             Control::Live { .. } => self.link = Link::Live,
             Control::Status { server_time, clock_rate, .. } => {
                 self.link = Link::Live;
@@ -227,7 +212,7 @@ impl App {
             }
             MessageType::EventUpdate => {
                 let EventData { event } = read(text)?;
-                self.event = Some(event);
+                self.event = event;
             }
             MessageType::TeamUpdate => {}
         }
@@ -269,8 +254,7 @@ impl App {
 
     /// The zone in which times are shown: the venue's, as the event has it.
     pub fn zone(&self) -> TimeZone {
-        let name = self.event.as_ref().map_or("UTC", |event| event.timezone.as_str());
-        TimeZone::get(name).unwrap_or(TimeZone::UTC)
+        TimeZone::get(&self.event.timezone).unwrap_or(TimeZone::UTC)
     }
 
     /// Event time now; it stands still while the screen is stale.
@@ -430,12 +414,21 @@ pub(crate) mod tests {
 
     /// Between 70' and 73' of the last evening of Group E.
     pub(crate) fn evening() -> App {
-        let mut app = App::new("http://127.0.0.1:8000".into());
+        let mut app = empty();
+        hear_evening(&mut app);
+        app
+    }
+
+    /// Before the first message.
+    pub(crate) fn empty() -> App {
         let event: Event = serde_json::from_str(
             r#"{"id":1,"name":"World Cup 2022","starts_on":"2022-11-20","ends_on":"2022-12-18","timezone":"Asia/Qatar","visibility":"PUBLIC","status":"UPCOMING","rules":"fifa-world-cup-2022","count":"LIVE"}"#,
         )
         .unwrap();
-        app.update(Message::Loaded(Box::new(event)), Duration::ZERO);
+        App::new(event)
+    }
+
+    fn hear_evening(app: &mut App) {
         hear(
             &mut app,
             &board(&[
@@ -458,16 +451,15 @@ pub(crate) mod tests {
                 schedule.join(",")
             ),
         );
-        hear(&mut app, &result(43, 2, 1, 70, 3));
-        hear(&mut app, &result(44, 2, 1, 51, 4));
-        hear(&mut app, &announcement(1, "GENERAL", "HIGH", "Gate 4 is closed"));
-        hear(&mut app, STATUS);
-        app
+        hear(app, &result(43, 2, 1, 70, 3));
+        hear(app, &result(44, 2, 1, 51, 4));
+        hear(app, &announcement(1, "GENERAL", "HIGH", "Gate 4 is closed"));
+        hear(app, STATUS);
     }
 
     #[test]
     fn the_badge_says_live_only_while_the_server_speaks() {
-        let mut app = App::new("http://127.0.0.1:8000".into());
+        let mut app = empty();
         assert!(app.is_stale() && app.link == Link::Connecting, "nothing heard yet");
         hear(&mut app, STATUS);
         assert!(!app.is_stale() && app.link == Link::Live);
@@ -486,7 +478,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_match_clock_runs_with_the_event_and_stops_when_it_is_stale() {
-        let mut app = App::new("http://127.0.0.1:8000".into());
+        let mut app = empty();
         hear(&mut app, STATUS);
         let (heard, start) = (app.now, app.event_time().unwrap());
         app.update(Message::Tick, heard + Duration::from_secs(2));

@@ -16,7 +16,7 @@ use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
 use futures_util::StreamExt as _;
 use timely_client::live::{About, Subscription, Target, Version};
 use timely_client::{Client, Error};
-use timely_core::id::EventId;
+use timely_core::event::Event;
 use timely_core::topic::Stream;
 
 use crate::app::{App, Message};
@@ -27,32 +27,27 @@ const TICK: Duration = Duration::from_secs(1);
 const FRAME: Duration = Duration::from_millis(100);
 
 /// What to watch.
-#[derive(Clone)]
-pub struct Options {
-    /// `http://127.0.0.1:8000`
-    pub address: String,
-    pub token: Option<String>,
-    pub event: EventId,
-}
-
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Never the credential.
-        f.debug_struct("Options").field("address", &self.address).field("event", &self.event).finish_non_exhaustive()
-    }
+#[derive(Clone, Debug)]
+pub struct WatchOptions {
+    /// A client with the viewer's credential.
+    pub client: Client,
+    pub event: Event,
+    /// Whether colours may be used; words carry every meaning without them.
+    pub colour: bool,
 }
 
 /// Shows the dashboard until `q`, Ctrl-C, or the server's final word.
 ///
 /// # Errors
 /// When there is no terminal, or the server does not want this viewer.
-pub async fn run(options: Options) -> anyhow::Result<()> {
-    let client = Client::new(&options.address, options.token.as_deref())?;
+pub async fn run(options: WatchOptions) -> anyhow::Result<()> {
+    let WatchOptions { client, event, colour } = options;
+    crossterm::style::force_color_output(colour);
     let streams = vec![Stream::Results, Stream::Schedule, Stream::Announcements];
-    let target = Target { about: About::Event(options.event), streams, since: None, version: Version::V2 };
+    let target = Target { about: About::Event(event.id), streams, since: None, version: Version::V2 };
     let mut subscription = Subscription::new(&client, target);
     let began = Instant::now();
-    let mut app = App::new(options.address);
+    let mut app = App::new(event);
     let mut screen = terminal::Screen::open().context("the dashboard needs a terminal")?;
     let mut input = EventStream::new();
     let mut tick = tokio::time::interval(TICK);
@@ -74,9 +69,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                     Err(error) => return Err(last_word(error)),
                 };
                 app.update(message, began.elapsed());
-                if app.wants_event() {
-                    load_event(&client, options.event, &mut app, began).await?;
-                }
             }
             typed = input.next() => match typed {
                 Some(Ok(TerminalEvent::Key(key))) if key.kind != KeyEventKind::Release => {
@@ -95,16 +87,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = terminate.recv() => return Ok(()),
         }
         is_stale = true;
-    }
-    Ok(())
-}
-
-/// Name and zone of the event; a server that is away is asked again with the next connection.
-async fn load_event(client: &Client, event: EventId, app: &mut App, began: Instant) -> anyhow::Result<()> {
-    match client.event(event).await {
-        Ok(event) => app.update(Message::Loaded(Box::new(event)), began.elapsed()),
-        Err(Error::Unreachable { .. } | Error::Protocol { .. }) => {}
-        Err(error) => return Err(last_word(error)),
     }
     Ok(())
 }

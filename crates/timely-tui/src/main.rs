@@ -2,7 +2,8 @@
 
 use clap::Parser;
 use timely_core::id::EventId;
-use timely_tui::Options;
+use timely_client::Client;
+use timely_tui::WatchOptions;
 
 /// Watch an event live
 #[derive(Debug, Parser)]
@@ -25,5 +26,8 @@ struct Args {
 async fn main() -> anyhow::Result<()> {
     let Args { server, token_file, event } = Args::parse();
     let token = token_file.map(std::fs::read_to_string).transpose()?.map(|token| token.trim().to_owned());
-    timely_tui::run(Options { address: server, token, event }).await
+    let client = Client::new(&server, token.as_deref())?;
+    let event = client.event(event).await?;
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    timely_tui::run(WatchOptions { client, event, colour }).await
 }

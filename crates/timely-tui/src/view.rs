@@ -69,8 +69,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
 }
 
 fn title_line(app: &App, width: u16) -> Line<'static> {
-    let name = app.event.as_ref().map_or("Timely", |event| event.name.as_str());
-    let mut left = format!(" {}", display_safe(name));
+    let mut left = format!(" {}", display_safe(&app.event.name));
     if let Some(rate) = app.demo_rate() {
         left.push_str(&if rate > 0.0 { format!("  DEMO x{rate}") } else { "  DEMO".to_owned() });
     }
@@ -126,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::app::Message;
-    use crate::app::tests::{announcement, evening, hear};
+    use crate::app::tests::{announcement, empty, evening, hear};
 
     fn drawn(app: &App, width: u16, height: u16) -> TestBackend {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -187,7 +186,7 @@ mod tests {
         for width in [1, 3, 10, 39, 79, 80, 81, 237] {
             for height in [1, 2, 3, 11, 12, 60] {
                 drawn(&evening(), width, height);
-                drawn(&App::new("http://127.0.0.1:8000".into()), width, height);
+                drawn(&empty(), width, height);
             }
         }
     }
