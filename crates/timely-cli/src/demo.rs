@@ -112,9 +112,9 @@ impl FromStr for Moment {
         } else if let Ok(day) = text.parse::<Date>() {
             Ok(Self::Local(day.to_datetime(jiff::civil::Time::midnight())))
         } else {
-            text.parse::<DateTime>().map(Self::Local).map_err(|_| {
-                "write a time like `2022-12-01 21:59`, a day like `2022-12-18`, or RFC 3339".to_owned()
-            })
+            text.parse::<DateTime>()
+                .map(Self::Local)
+                .map_err(|_| "write a time like `2022-12-01 21:59`, a day like `2022-12-18`, or RFC 3339".to_owned())
         }
     }
 }
@@ -254,7 +254,8 @@ impl Demo {
     /// # Errors
     /// When there is no room for the file, or the server does not start.
     pub async fn start(programme: &Programme, listener: TcpListener) -> anyhow::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("timely-demo-").tempdir().context("cannot make a temporary directory")?;
+        let directory =
+            tempfile::Builder::new().prefix("timely-demo-").tempdir().context("cannot make a temporary directory")?;
         let address = listener.local_addr()?;
         let config = Config {
             data: directory.path().to_owned(),
@@ -412,7 +413,8 @@ async fn show(
     for line in introduction(demo, programme, args.speed) {
         out.note(&line)?;
     }
-    let has_screen = !args.no_tui && !out.is_json() && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let has_screen =
+        !args.no_tui && !out.is_json() && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     let kept = std::sync::Mutex::new(Vec::new());
     let playing = async {
         let told = |_: &Step, played: &Played| {
@@ -489,7 +491,16 @@ pub fn final_text(end: &End) -> String {
             let _ = writeln!(
                 text,
                 "{:>2} {:<14} {:>2} {:>2} {:>2} {:>2} {:>3} {:>3} {:>+4} {:>3}",
-                row.position, row.team_name, row.played, row.won, row.drawn, row.lost, row.gf, row.ga, row.gd, row.points
+                row.position,
+                row.team_name,
+                row.played,
+                row.won,
+                row.drawn,
+                row.lost,
+                row.gf,
+                row.ga,
+                row.gd,
+                row.points
             );
         }
         text.push('\n');
@@ -581,10 +592,18 @@ mod tests {
                 _ => None,
             });
             let outcome = fixture.outcome.as_ref().unwrap();
-            assert_eq!((last.unwrap().score, last.unwrap().goals.len()), (outcome.score, outcome.goals.len()), "#{}", fixture.number);
+            assert_eq!(
+                (last.unwrap().score, last.unwrap().goals.len()),
+                (outcome.score, outcome.goals.len()),
+                "#{}",
+                fixture.number
+            );
             assert!(matches!(steps.last().unwrap().action, Action::Finalise { .. }), "#{}", fixture.number);
         }
-        assert!(programme.tournament.fixtures.iter().all(|fixture| fixture.score.is_none()), "nothing is played at the start");
+        assert!(
+            programme.tournament.fixtures.iter().all(|fixture| fixture.score.is_none()),
+            "nothing is played at the start"
+        );
     }
 
     #[test]
@@ -605,7 +624,10 @@ mod tests {
         for text in ["0", "-1", "fast", "nan", "inf"] {
             assert!(text.parse::<Speed>().is_err(), "{text}");
         }
-        assert_eq!("2022-12-18".parse::<Moment>().unwrap().in_zone(&TimeZone::UTC).unwrap().to_string(), "2022-12-18T00:00:00Z");
+        assert_eq!(
+            "2022-12-18".parse::<Moment>().unwrap().in_zone(&TimeZone::UTC).unwrap().to_string(),
+            "2022-12-18T00:00:00Z"
+        );
         assert!("yesterday-ish".parse::<Moment>().is_err());
         let late = DemoArgs { until: Some("2022-11-01".parse().unwrap()), ..args() };
         assert!(programme(&late).unwrap_err().to_string().contains("--until"));

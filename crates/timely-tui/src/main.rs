@@ -1,8 +1,8 @@
 //! `timely-tui`: the same dashboard as `timely watch`, for machines that only show.
 
 use clap::Parser;
-use timely_core::id::EventId;
 use timely_client::Client;
+use timely_core::id::EventId;
 use timely_tui::WatchOptions;
 
 /// Watch an event live

@@ -88,7 +88,8 @@ impl Player {
             Action::Score(scored) => {
                 let fixture = self.read(scored.number).await?;
                 let body = PutResult::from(&outcome(scored, &fixture));
-                let expected = self.results.get(&scored.number).map_or(Expected::Unsaid, |version| Expected::Version(*version));
+                let expected =
+                    self.results.get(&scored.number).map_or(Expected::Unsaid, |version| Expected::Version(*version));
                 let answer = client.put_result(fixture.fixture_id, &body, expected).await?;
                 self.results.insert(scored.number, answer.value.version);
                 answer.pos

@@ -98,7 +98,8 @@ pub fn write(plan: &Plan, group: &str) -> Option<Script> {
         .filter(|step| step.action.fixture().is_some_and(|number| evening_fixtures.contains(&number)))
         .map(|step| step.at)
         .max()?;
-    let next = plan.fixtures.iter().filter(|fixture| fixture.start_at > evening_end).min_by_key(|fixture| fixture.start_at)?;
+    let next =
+        plan.fixtures.iter().filter(|fixture| fixture.start_at > evening_end).min_by_key(|fixture| fixture.start_at)?;
     steps.push(Step {
         at: kick_off + minutes(20),
         action: Action::Reschedule { number: next.number, to: next.start_at },
@@ -108,7 +109,8 @@ pub fn write(plan: &Plan, group: &str) -> Option<Script> {
     }
     // Sorting is stable: steps of one fixture at the same moment keep their order.
     steps.sort_by_key(|step| step.at);
-    let whole = (plan.fixtures.iter().map(|fixture| fixture.start_at).min()? - minutes(1), steps.last()?.at + minutes(1));
+    let whole =
+        (plan.fixtures.iter().map(|fixture| fixture.start_at).min()? - minutes(1), steps.last()?.at + minutes(1));
     Some(Script {
         steps,
         evening: (kick_off - minutes(1), evening_end + minutes(1)),
@@ -118,7 +120,8 @@ pub fn write(plan: &Plan, group: &str) -> Option<Script> {
 }
 
 fn evening_announcements() -> Vec<(i64, Announced)> {
-    let announced = |title, message, kind, priority, lasts| Announced { title, message, kind, priority, lasts: minutes(lasts) };
+    let announced =
+        |title, message, kind, priority, lasts| Announced { title, message, kind, priority, lasts: minutes(lasts) };
     vec![
         (
             2,
@@ -130,16 +133,7 @@ fn evening_announcements() -> Vec<(i64, Announced)> {
                 60,
             ),
         ),
-        (
-            52,
-            announced(
-                "Gate 4 is closed",
-                "Please leave by gate 6.",
-                AnnouncementType::General,
-                Priority::High,
-                40,
-            ),
-        ),
+        (52, announced("Gate 4 is closed", "Please leave by gate 6.", AnnouncementType::General, Priority::High, 40)),
         (
             116,
             announced(
