@@ -93,8 +93,6 @@ async fn other_resources_refuse_as_clearly() {
             422,
             "/rules",
         ),
-        ("a name taken", teams.as_str(), json!({"name": "REDS"}), 422, "/name"),
-        ("a code taken", teams.as_str(), json!({"name": "Roses", "code": "red"}), 422, "/code"),
         ("too long a name", teams.as_str(), json!({"name": "x".repeat(300)}), 422, "/name"),
         (
             "a team against itself",
@@ -141,6 +139,13 @@ async fn other_resources_refuse_as_clearly() {
     ] {
         let problem = server.post(path, body).await.refused(status, "invalid");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{why}: {problem}");
+    }
+    for (why, body) in [
+        ("a name taken, but for case", json!({"name": "REDS"})),
+        ("a code taken", json!({"name": "Roses", "code": "red"})),
+    ] {
+        let problem = server.post(&teams, body).await.refused(409, "rule");
+        assert!(problem["detail"].as_str().unwrap().contains("another"), "{why}: {problem}");
     }
     assert_eq!(head(&server).await, before, "nothing was written");
 }

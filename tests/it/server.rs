@@ -13,73 +13,74 @@ use timely_server::clock::Clock;
 use timely_server::config::Config;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long anything that must happen may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server. Dropping it stops the server; [`TestServer::stop`] also waits for it.
-pub struct TestServer {
-    pub address: SocketAddr,
-    pub owner_token: String,
-    pub epoch: String,
-    pub clock: Arc<Clock>,
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) owner_token: String,
+    pub(crate) epoch: String,
+    pub(crate) clock: Arc<Clock>,
     http: reqwest::Client,
     directory: Arc<TempDir>,
-    shutdown: CancellationToken,
+    // Dropped with the server: whoever forgets to stop it stops it all the same.
+    shutdown: DropGuard,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 /// An answer with everything a test may compare.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text))
     }
 
     /// The last part of the problem type.
     #[track_caller]
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let kind = self.json()["type"].as_str().unwrap_or_default().to_owned();
         kind.trim_start_matches("/problems/").to_owned()
     }
 
     #[track_caller]
-    pub fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert!((200..300).contains(&self.status), "{} {}", self.status, self.text);
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 
     #[track_caller]
-    pub fn refused(self, status: u16, code: &str) -> Value {
+    pub(crate) fn refused(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.code().as_str()), (status, code), "{}", self.text);
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         self.json()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
 impl TestServer {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_on(Arc::new(TempDir::new().unwrap()), Arc::new(Clock::real())).await
     }
 
-    pub async fn start_with_clock(clock: Clock) -> Self {
+    pub(crate) async fn start_with_clock(clock: Clock) -> Self {
         Self::start_on(Arc::new(TempDir::new().unwrap()), Arc::new(clock)).await
     }
 
     /// Starts on a directory that a stopped server left.
-    pub async fn start_on(directory: Arc<TempDir>, clock: Arc<Clock>) -> Self {
+    pub(crate) async fn start_on(directory: Arc<TempDir>, clock: Arc<Clock>) -> Self {
         let config = Config {
             data: directory.path().to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -107,97 +108,91 @@ impl TestServer {
             Err(_) => panic!("the server did not start: {:?}", task.await),
         };
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        Self { address, owner_token, epoch, clock, http, directory, shutdown, task }
+        Self { address, owner_token, epoch, clock, http, directory, shutdown: shutdown.drop_guard(), task }
     }
 
     /// Stops the server and waits until it has ended.
-    pub async fn stop(self) -> Arc<TempDir> {
-        self.shutdown.cancel();
+    pub(crate) async fn stop(self) -> Arc<TempDir> {
+        drop(self.shutdown);
         tokio::time::timeout(PATIENCE, self.task).await.expect("the server ends").unwrap().unwrap();
         self.directory
     }
 
     /// Stops the server and starts another one on the same file.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let clock = Arc::clone(&self.clock);
         let directory = self.stop().await;
         Self::start_on(directory, clock).await
     }
 
-    pub fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         self.directory.path()
     }
 
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.data().join("timely.db")
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// A request without a credential.
-    pub fn anonymous(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, self.url(path))
     }
 
     /// A request of the owner.
-    pub fn owner(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn owner(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.anonymous(method, path).bearer_auth(&self.owner_token)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.owner(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.owner(Method::POST, path).json(&body)).await
     }
 
     /// A POST that insists on whatever version stands.
-    pub async fn command(&self, path: &str) -> Answer {
+    pub(crate) async fn command(&self, path: &str) -> Answer {
         send(self.owner(Method::POST, path).header("if-match", "*")).await
     }
 
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
         send(self.owner(Method::PATCH, path).header("if-match", "*").json(&body)).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         send(self.owner(Method::PUT, path).header("if-match", "*").json(&body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         send(self.owner(Method::DELETE, path).header("if-match", "*")).await
     }
 
     /// A token of the given role for an event.
-    pub async fn token(&self, body: Value) -> String {
+    pub(crate) async fn token(&self, body: Value) -> String {
         self.post("/api/tokens/", body).await.ok()["token"].as_str().unwrap().to_owned()
     }
 
     /// Enters or replaces the score of a fixture.
-    pub async fn score(&self, fixture: i64, home: u16, away: u16) -> Value {
+    pub(crate) async fn score(&self, fixture: i64, home: u16, away: u16) -> Value {
         self.put(&format!("/api/fixtures/{fixture}/result/"), json!({"home_score": home, "away_score": away}))
             .await
             .ok()
     }
 
     /// The table of a group as `Name points`, best first.
-    pub async fn table(&self, event: i64, group: &str) -> Vec<String> {
+    pub(crate) async fn table(&self, event: i64, group: &str) -> Vec<String> {
         let boards = self.get(&format!("/api/events/{event}/leaderboard/")).await.ok();
         let board = boards["boards"].as_array().unwrap().iter().find(|board| board["group"] == group).unwrap();
         names_and_points(&board["leaderboard"])
     }
 }
 
-impl Drop for TestServer {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-pub fn names_and_points(leaderboard: &Value) -> Vec<String> {
+pub(crate) fn names_and_points(leaderboard: &Value) -> Vec<String> {
     leaderboard
         .as_array()
         .unwrap()
@@ -206,7 +201,7 @@ pub fn names_and_points(leaderboard: &Value) -> Vec<String> {
         .collect()
 }
 
-pub async fn send(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.expect("the server answers");
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.expect("the answer is whole");
@@ -215,18 +210,18 @@ pub async fn send(request: reqwest::RequestBuilder) -> Answer {
 
 /// A small event: groups A (Reds, Blues, Greens, Golds) and B (Owls, Kites), one venue with two
 /// pitches, round robin fixtures, and a final between the group winners.
-pub struct Cup {
-    pub event: i64,
+pub(crate) struct Cup {
+    pub(crate) event: i64,
     /// By name.
-    pub teams: std::collections::BTreeMap<String, i64>,
+    pub(crate) teams: std::collections::BTreeMap<String, i64>,
     /// Ids by number: 1 Reds-Blues, 2 Greens-Golds, 3 Reds-Greens, 4 Blues-Golds, 5 Reds-Golds,
     /// 6 Blues-Greens, 7 Owls-Kites, 8 the final.
-    pub fixtures: std::collections::BTreeMap<u32, i64>,
-    pub venue: i64,
+    pub(crate) fixtures: std::collections::BTreeMap<u32, i64>,
+    pub(crate) venue: i64,
 }
 
 impl Cup {
-    pub async fn create(server: &TestServer, visibility: &str) -> Self {
+    pub(crate) async fn create(server: &TestServer, visibility: &str) -> Self {
         let event = server
             .post("/api/events/", json!({"name": format!("Spring Cup {visibility}"), "starts_on": "2026-05-02", "visibility": visibility}))
             .await
@@ -287,7 +282,7 @@ impl Cup {
         Self { event, teams, fixtures, venue }
     }
 
-    pub async fn public(server: &TestServer) -> Self {
+    pub(crate) async fn public(server: &TestServer) -> Self {
         Self::create(server, "PUBLIC").await
     }
 }

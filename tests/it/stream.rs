@@ -10,15 +10,15 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::server::{PATIENCE, TestServer};
 
 /// A WebSocket that knows nothing but the protocol of the guide.
-pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    pub async fn open(server: &TestServer, path: &str) -> Self {
+    pub(crate) async fn open(server: &TestServer, path: &str) -> Self {
         Self::open_as(server, path, None).await.unwrap_or_else(|(status, body)| panic!("refused: {status} {body}"))
     }
 
     /// Opens with a bearer token; a refused handshake answers its status and body.
-    pub async fn open_as(server: &TestServer, path: &str, token: Option<&str>) -> Result<Self, (u16, String)> {
+    pub(crate) async fn open_as(server: &TestServer, path: &str, token: Option<&str>) -> Result<Self, (u16, String)> {
         let mut request = format!("ws://{}{path}", server.address).into_client_request().unwrap();
         if let Some(token) = token {
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
@@ -33,21 +33,21 @@ impl Socket {
         }
     }
 
-    pub async fn send(&mut self, message: Value) {
+    pub(crate) async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }
 
-    pub async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.send_raw(Message::text(text)).await;
     }
 
-    pub async fn send_raw(&mut self, message: Message) {
+    pub(crate) async fn send_raw(&mut self, message: Message) {
         self.0.send(message).await.unwrap();
     }
 
     /// The next message; panics on a close or when nothing comes.
     #[track_caller]
-    pub fn next(&mut self) -> impl Future<Output = Value> {
+    pub(crate) fn next(&mut self) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
         async move {
             match self.next_or_close().await {
@@ -58,7 +58,7 @@ impl Socket {
     }
 
     /// The next message, or the code of the close.
-    pub async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
+    pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next())
                 .await
@@ -73,7 +73,7 @@ impl Socket {
     }
 
     /// Messages up to and including the first that fits.
-    pub async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut messages = Vec::new();
         loop {
             let message = self.next().await;
@@ -85,18 +85,18 @@ impl Socket {
         }
     }
 
-    pub async fn until_type(&mut self, kind: &str) -> Value {
+    pub(crate) async fn until_type(&mut self, kind: &str) -> Value {
         self.until(|message| message["type"] == kind).await.pop().unwrap()
     }
 
     /// Subscribes as the guide does and reads the acknowledgement.
-    pub async fn subscribe(&mut self, stream: &str) -> Value {
+    pub(crate) async fn subscribe(&mut self, stream: &str) -> Value {
         self.send(json!({"type": format!("subscribe_{stream}")})).await;
         self.until(|message| message["type"] == "subscribed" && message["stream"] == stream).await.pop().unwrap()
     }
 
     /// Everything up to now: an answered ping stands behind all that was sent before it.
-    pub async fn settle(&mut self) -> Vec<Value> {
+    pub(crate) async fn settle(&mut self) -> Vec<Value> {
         let mark = json!(format!("mark-{}", line!()));
         self.send(json!({"type": "ping", "timestamp": mark})).await;
         let mut messages = self.until(|message| message["type"] == "pong" && message["timestamp"] == mark).await;
@@ -105,7 +105,7 @@ impl Socket {
     }
 
     /// Waits for the close; what still comes before it is dropped.
-    pub async fn closed(&mut self) -> Option<u16> {
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
         loop {
             if let Err(code) = self.next_or_close().await {
                 return code;
@@ -116,36 +116,39 @@ impl Socket {
 
 /// One block of an event stream.
 #[derive(Debug, Default)]
-pub struct Block {
-    pub id: Option<String>,
-    pub event: Option<String>,
-    pub data: Option<Value>,
-    pub retry: Option<String>,
-    pub comment: bool,
+pub(crate) struct Block {
+    pub(crate) id: Option<String>,
+    pub(crate) event: Option<String>,
+    pub(crate) data: Option<Value>,
+    pub(crate) retry: Option<String>,
+    pub(crate) comment: bool,
 }
 
 /// An event stream, block by block: also those that an EventSource does not show.
-pub struct Sse {
-    pub headers: reqwest::header::HeaderMap,
+pub(crate) struct Sse {
+    pub(crate) headers: reqwest::header::HeaderMap,
     body: futures_util::stream::BoxStream<'static, Vec<u8>>,
     buffer: String,
 }
 
 impl Sse {
-    pub async fn open(server: &TestServer, path: &str) -> Self {
+    pub(crate) async fn open(server: &TestServer, path: &str) -> Self {
         Self::open_with(server.anonymous(reqwest::Method::GET, path)).await
     }
 
-    pub async fn open_with(request: reqwest::RequestBuilder) -> Self {
+    pub(crate) async fn open_with(request: reqwest::RequestBuilder) -> Self {
         let response = request.header("accept", "text/event-stream").send().await.unwrap();
         assert_eq!(response.status(), 200, "the stream opens");
         let headers = response.headers().clone();
-        let body = response.bytes_stream().map_while(|chunk| chunk.ok().map(|chunk| chunk.to_vec())).boxed();
+        let body = response.bytes_stream();
+        let body = futures_util::StreamExt::map(body, |chunk| chunk.map(|chunk| chunk.to_vec()).unwrap_or_default())
+            .take_while(|chunk| std::future::ready(!chunk.is_empty()))
+            .boxed();
         Self { headers, body, buffer: String::new() }
     }
 
     /// The next block, or `None` at the end of the stream.
-    pub async fn block(&mut self) -> Option<Block> {
+    pub(crate) async fn block(&mut self) -> Option<Block> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let text: String = self.buffer.drain(..end + 2).collect();
@@ -159,7 +162,7 @@ impl Sse {
     }
 
     /// The next block that carries data.
-    pub async fn next(&mut self) -> (Option<String>, Value) {
+    pub(crate) async fn next(&mut self) -> (Option<String>, Value) {
         loop {
             let block = self.block().await.expect("the stream goes on");
             if let Some(data) = block.data {
@@ -169,7 +172,7 @@ impl Sse {
         }
     }
 
-    pub async fn until_type(&mut self, kind: &str) -> (Option<String>, Value) {
+    pub(crate) async fn until_type(&mut self, kind: &str) -> (Option<String>, Value) {
         loop {
             let (id, data) = self.next().await;
             if data["type"] == kind {
@@ -179,7 +182,7 @@ impl Sse {
     }
 
     /// Waits for the end of the stream.
-    pub async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         while self.block().await.is_some() {}
     }
 }

@@ -45,7 +45,7 @@ const PORTS_TRIED: u16 = 100;
 ///
 /// Starts with the last evening of Group E, 60 times faster. Nothing is saved.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(before_help = "Examples:
   timely demo
   timely demo --speed 600 --from 2022-12-18
   timely demo --speed max --no-tui --until end")]

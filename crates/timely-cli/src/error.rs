@@ -47,7 +47,14 @@ pub struct CliError {
     pub candidates: Vec<String>,
     /// An argument that was not found, and the one thing it may have stood for: the command is shown
     /// again with it.
-    pub meant: Option<(String, String)>,
+    pub meant: Option<Box<Meant>>,
+}
+
+/// An argument, and what it may have stood for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meant {
+    pub typed: String,
+    pub meant: String,
 }
 
 /// The form of an error with `--json`.
@@ -178,10 +185,7 @@ fn refused(problem: &Problem) -> CliError {
     // One field is in the detail already.
     if problem.errors.len() > 1 {
         for field in &problem.errors {
-            message.push_str("\n  ");
-            message.push_str(field.pointer.trim_start_matches('/'));
-            message.push_str(": ");
-            message.push_str(&field.detail);
+            message = format!("{message}\n  {}: {}", field.pointer.trim_start_matches('/'), field.detail);
         }
     }
     let error = CliError::new(exit, code.as_str(), message);

@@ -26,7 +26,7 @@ use clap::error::ErrorKind;
 
 use crate::args::{Cli, ColorChoice, Globals};
 use crate::context::Context;
-use crate::error::{CliError, Exit};
+use crate::error::{CliError, Exit, Meant};
 use crate::output::{Format, Output};
 
 pub use crate::args::command;
@@ -149,13 +149,13 @@ fn not_parsed(error: &clap::Error, out: &mut Output) -> Result<(), CliError> {
 
 /// Shows the command as it was probably meant, when exactly one argument was the trouble.
 fn say_again(error: &mut CliError, args: &[OsString]) {
-    let Some((given, meant)) = error.meant.take() else { return };
+    let Some(Meant { typed, meant }) = error.meant.take().map(|meant| *meant) else { return };
     let words: Vec<_> = args.iter().skip(1).map(|arg| arg.to_string_lossy()).collect();
-    if words.iter().filter(|word| **word == given).count() != 1 {
+    if words.iter().filter(|word| **word == typed).count() != 1 {
         return;
     }
     let line: Vec<String> =
-        words.iter().map(|word| if *word == given { quoted(&meant) } else { quoted(word) }).collect();
+        words.iter().map(|word| if *word == typed { quoted(&meant) } else { quoted(word) }).collect();
     let line = format!("Did you mean:  timely {}", line.join(" "));
     error.hint = Some(match error.hint.take() {
         Some(hint) => format!("{hint}\n  {line}"),
@@ -298,7 +298,7 @@ mod tests {
     fn a_near_miss_is_said_again_as_a_command() {
         let args = ["timely", "result", "add", "EGL", "2-1", "Costa Rica"].map(OsString::from);
         let mut error = CliError::not_found("no team").hint("Nothing was sent");
-        error.meant = Some(("EGL".into(), "EAG".into()));
+        error.meant = Some(Box::new(Meant { typed: "EGL".into(), meant: "EAG".into() }));
         say_again(&mut error, &args);
         assert_eq!(error.hint.unwrap(), "Nothing was sent\n  Did you mean:  timely result add EAG 2-1 'Costa Rica'");
     }

@@ -49,7 +49,8 @@ fn named<'a, T: Named>(all: &'a [T], text: &str, what: &str, event: &Event) -> R
                 .candidates(near.iter().map(|item| label(*item)))
                 .hint(format!("Nothing was guessed or sent. All of them: timely {what} list"));
             if let [only] = near[..] {
-                error.meant = Some((text.to_owned(), only.code().unwrap_or(only.name()).to_owned()));
+                let meant = only.code().unwrap_or(only.name()).to_owned();
+                error.meant = Some(Box::new(crate::error::Meant { typed: text.to_owned(), meant }));
             }
             Err(error)
         }
@@ -398,7 +399,8 @@ mod tests {
     #[test]
     fn a_near_miss_is_suggested_and_the_command_can_be_said_again() {
         let error = team(&teams(), "EGL", &event()).unwrap_err();
-        assert_eq!(error.meant, Some(("EGL".to_owned(), "EAG".to_owned())));
+        let meant = error.meant.unwrap();
+        assert_eq!((meant.typed.as_str(), meant.meant.as_str()), ("EGL", "EAG"));
         let error = team(&teams(), "xyz", &event()).unwrap_err();
         assert_eq!((error.candidates.len(), error.meant), (0, None));
     }

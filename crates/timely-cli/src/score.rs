@@ -26,14 +26,12 @@ pub(crate) fn played(fixture: &ScheduleItem, result: &FixtureResult) -> String {
 
 /// `2-1`, `3-3 a.e.t. (4-2 p)`; nothing for a removed result.
 pub(crate) fn score(result: &FixtureResult) -> Option<String> {
-    let mut text = result.score()?.to_string();
-    if result.ft_home.is_some() {
-        text.push_str(" a.e.t.");
-    }
-    if let (Some(home), Some(away)) = (result.pen_home, result.pen_away) {
-        text.push_str(&format!(" ({home}-{away} p)"));
-    }
-    Some(text)
+    let score = result.score()?;
+    let extra_time = if result.ft_home.is_some() { " a.e.t." } else { "" };
+    Some(match (result.pen_home, result.pen_away) {
+        (Some(home), Some(away)) => format!("{score}{extra_time} ({home}-{away} p)"),
+        _ => format!("{score}{extra_time}"),
+    })
 }
 
 /// Where the result stands, in the words of every screen.

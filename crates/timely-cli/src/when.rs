@@ -68,8 +68,8 @@ pub(crate) fn time(text: &str, frame: &Frame) -> Result<Timestamp, InvalidTime> 
     if typed.contains('/') {
         return Err(invalid("can be read as two dates; write the date like 2026-07-19"));
     }
-    if let Some(moved) = relative(typed, frame) {
-        return moved.ok_or_else(unknown);
+    if let Some((sign, rest)) = signed(typed) {
+        return span(rest).and_then(|span| add(frame.base, span * sign, &frame.zone)).ok_or_else(unknown);
     }
     let (local, offset) = split_offset(typed);
     let (day, clock) = match local.split_once([' ', 'T', 't']) {
@@ -109,15 +109,9 @@ pub(crate) fn clock(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%H:%M %:z").to_string()
 }
 
-/// `+20m` and `-1h5m`; `None` when the text is nothing of the kind, `Some(None)` when it cannot be
-/// read or reached.
-fn relative(text: &str, frame: &Frame) -> Option<Option<Timestamp>> {
-    let (back, rest) = match text.strip_prefix('+') {
-        Some(rest) => (false, rest),
-        None => (true, text.strip_prefix('-')?),
-    };
-    let moved = span(rest).and_then(|span| add(frame.base, if back { span.negate() } else { span }, &frame.zone));
-    Some(moved)
+/// Divides `+20m` and `-1h5m` into sign and span.
+fn signed(text: &str) -> Option<(i64, &str)> {
+    text.strip_prefix('+').map(|rest| (1, rest)).or_else(|| text.strip_prefix('-').map(|rest| (-1, rest)))
 }
 
 /// `20m`, `1h20m`, `2 days`. Only positive: the sign stands before it.

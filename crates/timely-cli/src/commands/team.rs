@@ -160,14 +160,9 @@ pub(crate) async fn run(args: TeamArgs, context: &Context, out: &mut Output) -> 
 }
 
 fn line(team: &Team) -> String {
-    let mut line = team.name.clone();
-    if let Some(code) = &team.code {
-        line.push_str(&format!(" ({code})"));
-    }
-    if let Some(group) = &team.group {
-        line.push_str(&format!("  Group {group}"));
-    }
-    line
+    let code = team.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let group = team.group.as_ref().map(|group| format!("  Group {group}")).unwrap_or_default();
+    format!("{}{code}{group}", team.name)
 }
 
 fn table(teams: &[Team]) -> Table {

@@ -8,27 +8,27 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A user with an empty home, and the programs they run.
-pub struct Home(TempDir);
+pub(crate) struct Home(TempDir);
 
 /// What a finished command left.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// `timely ARGS…` without a terminal and with closed standard input.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_timely"));
         command
             .args(args)
@@ -43,7 +43,7 @@ impl Home {
         command
     }
 
-    pub fn timely(&self, args: &[&str]) -> Ran {
+    pub(crate) fn timely(&self, args: &[&str]) -> Ran {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         Ran {
             code: status.code().unwrap_or(-1),
@@ -54,32 +54,32 @@ impl Home {
 
     /// Runs a command that must succeed and answers its output.
     #[track_caller]
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let ran = self.timely(args);
         assert_eq!(ran.code, 0, "{args:?}\n{}{}", ran.out, ran.err);
         ran.out
     }
 
     #[track_caller]
-    pub fn json(&self, args: &[&str]) -> serde_json::Value {
+    pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
         let out = self.ok(args);
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?}: {error}: {out}"))
     }
 
     /// Starts `timely serve` on a free port and waits for its first line.
-    pub fn serve(&self) -> Serving {
+    pub(crate) fn serve(&self) -> Serving {
         Serving::start(self.command(&["serve", "--data", "data", "--listen", "127.0.0.1:0"]))
     }
 }
 
 /// A server in a process of its own. Dropping it kills it.
-pub struct Serving {
-    pub address: String,
+pub(crate) struct Serving {
+    pub(crate) address: String,
     child: Child,
 }
 
 impl Serving {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -88,18 +88,18 @@ impl Serving {
         Self { address, child }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends SIGTERM and waits for the end; answers the exit code.
-    pub fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         signal(self.pid(), "TERM");
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
@@ -120,13 +120,13 @@ impl Drop for Serving {
     }
 }
 
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
     assert!(status.success());
 }
 
 /// Everything a child wrote to its standard output until it ended.
-pub fn rest(child: &mut Child) -> String {
+pub(crate) fn rest(child: &mut Child) -> String {
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     text
