@@ -15,7 +15,7 @@ const TABLES: &[(&str, [(&str, i64); 4])] = &[
     ("D", [("France", 6), ("Australia", 6), ("Tunisia", 4), ("Denmark", 1)]),
     ("E", [("Japan", 6), ("Spain", 4), ("Germany", 4), ("Costa Rica", 3)]),
     ("F", [("Morocco", 7), ("Croatia", 5), ("Belgium", 4), ("Canada", 0)]),
-    ("G", [("Brazil", 6), ("Switzerland", 6), ("Cameroon", 4), ("Serbia", 3)]),
+    ("G", [("Brazil", 6), ("Switzerland", 6), ("Cameroon", 4), ("Serbia", 1)]),
     ("H", [("Portugal", 6), ("South Korea", 4), ("Uruguay", 4), ("Ghana", 3)]),
 ];
 
