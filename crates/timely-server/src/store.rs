@@ -1,370 +1,490 @@
-//! stub
-#![allow(clippy::all, clippy::pedantic, unused, missing_debug_implementations)]
-use crate::error::Error;
-use jiff::{SignedDuration, Timestamp};
-use std::path::Path;
-use std::sync::Arc;
-use timely_core::access::*;
-use timely_core::announcement::*;
-use timely_core::body::*;
-use timely_core::cursor::Epoch;
-use timely_core::event::*;
-use timely_core::fixture::*;
-use timely_core::id::*;
-use timely_core::result::*;
-use timely_core::team::*;
-use timely_core::tournament::*;
-use timely_core::venue::*;
+//! The one SQLite file: every command, every read, and the change log.
+//!
+//! A command is one function and one transaction: who may, what was said, was it said before, which
+//! version was seen, what the rule says, the rows, the log. It is done when it is on disk; what it
+//! announced is read from the log by others. The store knows neither HTTP nor streams, and rules of
+//! the sport are timely-core's.
+//!
+//! Writes go through one thread ([`writer`]), reads through a small pool of read-only connections,
+//! never on a runtime thread and each in one read transaction: what one answer says is true at one
+//! position of the log.
 
+mod announcements;
+mod change_log;
+mod columns;
+mod epoch;
+mod events;
+mod fixtures;
+mod idempotency;
+mod import;
+mod progression;
+mod results;
+mod rights;
+mod schema;
+mod standings;
+mod state;
+mod teams;
+#[cfg(test)]
+mod testing;
+mod tokens;
+mod values;
+mod venues;
+mod version;
+mod writer;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, OpenFlags};
+use timely_core::access::Actor;
+use timely_core::cursor::Epoch;
+use timely_core::id::EventId;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tracing::{error, warn};
+
+pub use self::change_log::{LogRow, RowKind};
+pub use self::results::Judgement;
+pub use self::rights::{Thing, Wish};
+pub use self::state::{Opening, StreamFacts, StreamOf};
+pub use self::writer::Tx;
+
+use self::epoch::{Continuity, HighWater};
+use self::standings::Tables;
+use self::writer::{Message, QUEUE_JOBS_MAX, Writer};
+use crate::error::Error;
+
+/// Name of the data file in its directory.
+const DATA_FILE: &str = "timely.db";
+/// Name of the file with the owner's token.
+const OWNER_TOKEN_FILE: &str = "owner.token";
+/// Read connections, and reads at a time.
+const READERS: u32 = 4;
+/// Longest wait of a read for a connection.
+const READER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a lock that another program holds on the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time in which a server that is ready commits.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Prepared statements a connection keeps.
+const STATEMENTS_MAX: usize = 256;
+/// Page cache of the write connection, in KiB.
+const CACHE_KIB: i64 = 8 * 1024;
+/// Size down to which the write-ahead log is cut when it is folded in, in bytes.
+const WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
+/// Exit status when a commit's fate is unknown: an internal software error of `sysexits.h`.
+const EXIT_FATAL: i32 = 70;
+
+/// What can be set when a store is opened.
 #[derive(Clone)]
-pub struct Store {
-    epoch: Epoch,
-    head: tokio::sync::watch::Receiver<u64>,
-    tx: Arc<tokio::sync::watch::Sender<u64>>,
+pub struct StoreOptions {
+    /// Rows of an event that a cursor may be behind.
+    pub replay_rows_max: u64,
+    /// Age of the oldest row that is replayed.
+    pub replay_age: SignedDuration,
+    /// Called when a sync failed and nobody can know what is on disk. Returns only in tests.
+    pub fatal: Arc<dyn Fn(&str) + Send + Sync>,
 }
-#[derive(Clone, Default)]
-pub struct StoreOptions {}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            replay_rows_max: 100_000,
+            replay_age: SignedDuration::from_hours(7 * 24),
+            fatal: Arc::new(|why| {
+                error!("the data file cannot be trusted to keep what is written, stopping: {why}");
+                std::process::exit(EXIT_FATAL);
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("replay_rows_max", &self.replay_rows_max)
+            .field("replay_age", &self.replay_age)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a data directory cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("stub {0}")]
-    Locked(String),
+    #[error("{} is in use by {holder}; stop that server, or take another directory with --data", .dir.display())]
+    Locked { dir: PathBuf, holder: String },
+    #[error("the data file has schema {found}, and this program knows {known}; use the newer program that wrote it")]
+    TooNew { found: usize, known: usize },
+    #[error("SQLite {found} is too old; this program needs 3.51.3 or newer, build it with the bundled one")]
+    OldSqlite { found: &'static str },
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error("the data file cannot be used ({0}); restore a backup, or start with another directory by --data")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the data file cannot be brought to this version: {0}")]
+    Migration(#[from] rusqlite_migration::Error),
+    #[error("the data file has unexpected contents: {0}")]
+    Contents(String),
 }
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Sqlite(error) => Self::Sqlite(error),
+            other => Self::Contents(other.to_string()),
+        }
+    }
+}
+
+/// Who asks for a change, and when.
+#[derive(Clone, Debug)]
 pub struct Caller {
     pub actor: Actor,
     pub key: Option<RequestKey>,
+    /// Event time.
     pub at: Timestamp,
+    /// Real time.
     pub real: Timestamp,
 }
+
+/// A request that may be sent again and must have one effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
+    /// The caller's word for it.
     pub key: String,
+    /// `METHOD path`, `If-Match` and body in one form: another request under the key is refused.
     pub request: String,
 }
+
+/// Which version the caller saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
+    /// None was named.
     Unsaid,
+    /// Whatever stands, replace it.
     Any,
     Version(i64),
 }
-#[derive(Clone, Debug)]
+
+/// A committed change.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done<T> {
     pub value: T,
+    /// Last row of the change; the head of the log if nothing changed.
     pub pos: u64,
     pub effect: Effect,
 }
+
+/// What a command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     Created,
     Changed,
+    /// It stood like this already.
     Unchanged,
-    Replayed { status: u16, pos: u64, version: Option<i64> },
+    /// The request was carried out before; what it was answered then.
+    Replayed {
+        status: u16,
+        pos: u64,
+        version: Option<i64>,
+    },
 }
+
+/// Which part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paging {
+    /// Items after this one: its number for fixtures and results, else its id.
     pub after: i64,
+    /// 1 to 500.
     pub limit: usize,
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    Verify,
-    Finalise,
-    Reopen,
+
+/// The store of a server; cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    epoch: Epoch,
+    options: StoreOptions,
+    jobs: mpsc::Sender<Message>,
+    head: watch::Receiver<u64>,
+    /// Its sender is dropped when the file is closed.
+    closed: watch::Receiver<()>,
+    pool: r2d2::Pool<SqliteConnectionManager>,
+    readers: Arc<Semaphore>,
+    tables: Arc<Tables>,
+    /// Replay floors by event, and when they were found.
+    floors: Mutex<HashMap<EventId, (Timestamp, u64)>>,
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thing {
-    Server,
-    Tokens,
-    Event(EventId),
-    Team(TeamId),
-    Venue(VenueId),
-    Fixture(FixtureId),
-    Announcement(AnnouncementId),
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("dir", &self.0.dir).field("epoch", &self.0.epoch).finish_non_exhaustive()
+    }
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    Read,
-    Score,
-    Manage,
-}
-fn no<T>() -> Result<T, Error> {
-    Err(Error::Internal("stub".into()))
-}
+
 impl Store {
+    /// Opens the data directory, or makes one: `timely.db` and, for its owner, `owner.token`.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do about it.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir).ok();
-        let (tx, head) = tokio::sync::watch::channel(0);
-        Ok(Self { epoch: Epoch("stub".into()), head, tx: Arc::new(tx) })
+        schema::check_sqlite()?;
+        make_directory(dir)?;
+        let lock = epoch::lock(dir)?;
+        let path = dir.join(DATA_FILE);
+        // SQLite would make it readable for everybody.
+        epoch::private()
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|source| OpenError::Io { what: format!("cannot open {}", path.display()), source })?;
+        let mut conn =
+            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        prepare_writer(&conn)?;
+        schema::bring_up_to_date(&mut conn)?;
+        let (epoch, last_pos) = continue_log(dir, &mut conn)?;
+        let high_water = HighWater::start(dir, epoch.clone(), last_pos.pos)
+            .map_err(|source| OpenError::Io { what: format!("cannot write into {}", dir.display()), source })?;
+        tokens::ensure_owner(&conn, &dir.join(OWNER_TOKEN_FILE))?;
+
+        let manager = SqliteConnectionManager::file(&path)
+            .with_flags(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .with_init(prepare_reader);
+        let pool = r2d2::Pool::builder()
+            .max_size(READERS)
+            .min_idle(Some(1))
+            .connection_timeout(READER_TIMEOUT)
+            // A connection to a file does not go away between two reads.
+            .test_on_check_out(false)
+            .build(manager)
+            .map_err(|error| OpenError::Contents(format!("no read connection can be opened: {error}")))?;
+
+        let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
+        let (heads, head) = watch::channel(last_pos.pos);
+        let (closing, closed) = watch::channel(());
+        let writer = Writer { conn, head: last_pos.pos, heads, high_water, fatal: options.fatal.clone(), lock };
+        std::thread::Builder::new()
+            .name("timely-writer".to_owned())
+            .spawn(move || {
+                writer.run(queue);
+                drop(closing);
+            })
+            .map_err(|source| OpenError::Io { what: "cannot start the writer".to_owned(), source })?;
+        if !last_pos.clean {
+            check_in_background(path);
+        }
+        Ok(Self(Arc::new(Inner {
+            dir: dir.to_path_buf(),
+            epoch,
+            options,
+            jobs,
+            head,
+            closed,
+            pool,
+            readers: Arc::new(Semaphore::new(READERS as usize)),
+            tables: Arc::default(),
+            floors: Mutex::default(),
+        })))
     }
-    pub fn owner_token(&self) -> Result<String, Error> {
-        Ok("tml_stub".into())
+
+    /// The owner's token, from `owner.token` in the data directory.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn owner_token(&self) -> Result<String, OpenError> {
+        let path = self.0.dir.join(OWNER_TOKEN_FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(token) => Ok(token.trim().to_owned()),
+            Err(source) => Err(OpenError::Io { what: format!("cannot read {}", path.display()), source }),
+        }
     }
+
+    /// Which change log this is.
     pub fn epoch(&self) -> &Epoch {
-        &self.epoch
+        &self.0.epoch
     }
-    pub fn head(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.head.clone()
+
+    /// The last committed position; changes after each commit that appended rows.
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.0.head.clone()
     }
-    pub fn set_holder(&self, text: &str) -> std::io::Result<()> { Ok(()) }
-    pub async fn close(&self) {}
+
+    /// Says to whoever tries to open the directory meanwhile who has it, for example
+    /// `process 7 at http://127.0.0.1:8000`.
+    ///
+    /// # Errors
+    /// When the lock file cannot be written.
+    pub fn set_holder(&self, text: &str) -> io::Result<()> {
+        epoch::hold(&self.0.dir, text)
+    }
+
+    /// Does what is queued, then closes the file. Later writes are [`Error::Unavailable`].
+    pub async fn close(&self) {
+        // Fails when the writer has ended: then there is nothing to tell it.
+        drop(self.0.jobs.send(Message::Close).await);
+        let mut closed = self.0.closed.clone();
+        // Nothing is ever sent: this ends, with an error, when the writer has ended.
+        while closed.changed().await.is_ok() {}
+    }
+
+    /// Whether a write gets through to the file now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if not within a second.
     pub async fn ready(&self) -> Result<(), Error> {
-        Ok(())
+        match tokio::time::timeout(READY_TIMEOUT, self.write(|_| Ok(()))).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Unavailable(format!(
+                "no write got through within {} s; the disk may be slow or full",
+                READY_TIMEOUT.as_secs()
+            ))),
+        }
     }
-    pub async fn bearer(&self, token: &str, real_now: Timestamp) -> Result<Option<Bearer>, Error> {
-        Ok((token == "tml_stub").then(|| Bearer {
-            user: OWNER,
-            name: "owner".into(),
-            token: TokenId(1),
-            role: Role::Owner,
-            event: None,
-            area: None,
-            team: None,
-            expires_at: None,
-        }))
+
+    /// Runs `work` on the writer thread, in a savepoint of its own, and answers after the commit.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Error::Unavailable`] when nothing was written and trying again is safe.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        if self.0.jobs.send(writer::job(work, answer)).await.is_err() {
+            return Err(Error::Unavailable("the server is stopping; nothing was written".to_owned()));
+        }
+        // Every job that was taken is answered, unless the thread is gone.
+        answered.await.unwrap_or_else(|_| {
+            Err(Error::Internal("the writer ended while this was written; look before you send it again".to_owned()))
+        })
     }
-    pub async fn authorise(
-        &self,
-        actor: Actor,
-        within: Option<EventId>,
-        thing: Thing,
-        wish: Wish,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-    pub async fn create_token(&self, c: Caller, new: NewToken) -> Result<Done<TokenInfo>, Error> {
-        no()
-    }
-    pub async fn tokens(&self, actor: Actor, event: Option<EventId>, page: Paging) -> Result<Page<TokenInfo>, Error> {
-        no()
-    }
-    pub async fn revoke_token(&self, c: Caller, id: TokenId) -> Result<Done<()>, Error> {
-        no()
-    }
-    pub async fn end_expired_tokens(&self, real_now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        Ok(None)
-    }
-    pub async fn create_event(&self, c: Caller, new: NewEvent) -> Result<Done<Event>, Error> {
-        no()
-    }
-    pub async fn events(&self, actor: Actor, page: Paging) -> Result<Page<Event>, Error> {
-        no()
-    }
-    pub async fn event(&self, actor: Actor, id: EventId) -> Result<Event, Error> {
-        no()
-    }
-    pub async fn edit_event(&self, c: Caller, id: EventId, edit: EditEvent) -> Result<Done<Event>, Error> {
-        no()
-    }
-    pub async fn cancel_event(&self, c: Caller, id: EventId) -> Result<Done<Event>, Error> {
-        no()
-    }
-    pub async fn delete_event(&self, c: Caller, id: EventId) -> Result<Done<()>, Error> {
-        no()
-    }
-    pub async fn create_team(&self, c: Caller, event: EventId, new: NewTeam) -> Result<Done<Team>, Error> {
-        no()
-    }
-    pub async fn teams(&self, actor: Actor, event: EventId, page: Paging) -> Result<Page<Team>, Error> {
-        no()
-    }
-    pub async fn team(&self, actor: Actor, id: TeamId) -> Result<Team, Error> {
-        no()
-    }
-    pub async fn edit_team(&self, c: Caller, id: TeamId, edit: EditTeam) -> Result<Done<Team>, Error> {
-        no()
-    }
-    pub async fn delete_team(&self, c: Caller, id: TeamId) -> Result<Done<()>, Error> {
-        no()
-    }
-    pub async fn create_venue(&self, c: Caller, event: EventId, new: NewVenue) -> Result<Done<Venue>, Error> {
-        no()
-    }
-    pub async fn venues(&self, actor: Actor, event: EventId, page: Paging) -> Result<Page<Venue>, Error> {
-        no()
-    }
-    pub async fn venue(&self, actor: Actor, id: VenueId) -> Result<Venue, Error> {
-        no()
-    }
-    pub async fn edit_venue(&self, c: Caller, id: VenueId, edit: EditVenue) -> Result<Done<Venue>, Error> {
-        no()
-    }
-    pub async fn delete_venue(&self, c: Caller, id: VenueId) -> Result<Done<()>, Error> {
-        no()
-    }
-    pub async fn create_fixture(
-        &self,
-        c: Caller,
-        event: EventId,
-        new: NewFixture,
-    ) -> Result<Done<ScheduleItem>, Error> {
-        no()
-    }
-    pub async fn fixtures(&self, actor: Actor, event: EventId, page: Paging) -> Result<Page<ScheduleItem>, Error> {
-        no()
-    }
-    pub async fn fixture(&self, actor: Actor, id: FixtureId) -> Result<ScheduleItem, Error> {
-        no()
-    }
-    pub async fn edit_fixture(
-        &self,
-        c: Caller,
-        id: FixtureId,
-        expected: Expected,
-        edit: EditFixture,
-    ) -> Result<Done<ScheduleItem>, Error> {
-        no()
-    }
-    pub async fn command_fixture(
-        &self,
-        c: Caller,
-        id: FixtureId,
-        expected: Expected,
-        command: MatchCommand,
-    ) -> Result<Done<ScheduleItem>, Error> {
-        no()
-    }
-    pub async fn delete_fixture(&self, c: Caller, id: FixtureId, expected: Expected) -> Result<Done<()>, Error> {
-        no()
-    }
-    pub async fn put_result(
-        &self,
-        c: Caller,
-        fixture: FixtureId,
-        expected: Expected,
-        body: PutResult,
-    ) -> Result<Done<FixtureResult>, Error> {
-        no()
-    }
-    pub async fn annul_result(
-        &self,
-        c: Caller,
-        fixture: FixtureId,
-        expected: Expected,
-        reason: Option<String>,
-    ) -> Result<Done<FixtureResult>, Error> {
-        no()
-    }
-    pub async fn judge_result(
-        &self,
-        c: Caller,
-        fixture: FixtureId,
-        expected: Expected,
-        verdict: Judgement,
-    ) -> Result<Done<FixtureResult>, Error> {
-        no()
-    }
-    pub async fn result(&self, actor: Actor, fixture: FixtureId) -> Result<FixtureResult, Error> {
-        no()
-    }
-    pub async fn results(&self, actor: Actor, event: EventId, page: Paging) -> Result<Page<FixtureResult>, Error> {
-        no()
-    }
-    pub async fn create_announcement(
-        &self,
-        c: Caller,
-        event: EventId,
-        new: NewAnnouncement,
-    ) -> Result<Done<Announcement>, Error> {
-        no()
-    }
-    pub async fn announcements(&self, actor: Actor, event: EventId, page: Paging) -> Result<Page<Announcement>, Error> {
-        no()
-    }
-    pub async fn announcement(&self, actor: Actor, id: AnnouncementId) -> Result<Announcement, Error> {
-        no()
-    }
-    pub async fn edit_announcement(
-        &self,
-        c: Caller,
-        id: AnnouncementId,
-        expected: Expected,
-        edit: EditAnnouncement,
-    ) -> Result<Done<Announcement>, Error> {
-        no()
-    }
-    pub async fn withdraw_announcement(
-        &self,
-        c: Caller,
-        id: AnnouncementId,
-        expected: Expected,
-    ) -> Result<Done<Announcement>, Error> {
-        no()
-    }
-    pub async fn broadcast_announcement(&self, c: Caller, id: AnnouncementId) -> Result<Done<Announcement>, Error> {
-        no()
-    }
-    pub async fn expire_announcements(&self, event_now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        Ok(None)
-    }
-    pub async fn leaderboard(&self, actor: Actor, event: EventId, count: Option<Count>) -> Result<Leaderboard, Error> {
-        no()
-    }
-    pub async fn schedule(&self, actor: Actor, event: EventId) -> Result<Schedule, Error> {
-        no()
-    }
-    pub async fn import(&self, c: Caller, t: Tournament) -> Result<Done<Imported>, Error> {
-        no()
+
+    /// Runs `work` on a read-only connection, in one read transaction, off the runtime's threads.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Error::Unavailable`] when no connection gets free.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        let permit = self
+            .0
+            .readers
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::Unavailable("the server is stopping".to_owned()))?;
+        let pool = self.0.pool.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            // Held to the end of the read, even if nobody waits for it any more.
+            let _permit = permit;
+            let conn = pool.get()?;
+            let snapshot = conn.unchecked_transaction()?;
+            let result = work(&snapshot);
+            snapshot.finish()?;
+            result
+        });
+        reading.await.map_err(|error| Error::Internal(format!("a read did not end: {error}")))?
     }
 }
-#[derive(Clone, Debug)]
-pub struct LogRow {
-    pub pos: u64,
-    pub kind: RowKind,
-    pub data: String,
-    pub timestamp: Timestamp,
-    pub topics: Vec<(timely_core::topic::Topic, u64)>,
-    pub refreshes: Vec<timely_core::topic::StateLane>,
-    pub event: Option<EventId>,
-    pub group: Option<String>,
+
+fn make_directory(dir: &Path) -> Result<(), OpenError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(dir).map_err(|source| OpenError::Io {
+        what: format!("cannot make the data directory {}; take another with --data", dir.display()),
+        source,
+    })
 }
-#[derive(Clone, Debug)]
-pub enum RowKind {
-    Message(timely_core::topic::MessageType),
-    Changed,
-    Access(AccessChange),
+
+fn prepare_writer(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // What was acknowledged survives a loss of power.
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", "ON")?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    conn.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_KEPT, |_| Ok(()))?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(())
 }
-#[derive(Clone, Debug)]
-pub struct Opening {
-    pub pos: u64,
-    pub states: Vec<(timely_core::topic::StateLane, String)>,
-    pub tail: Vec<LogRow>,
+
+fn prepare_reader(conn: &mut Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.pragma_update(None, "query_only", "ON")?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(())
 }
-pub enum StreamOf {
-    Event(EventId),
-    Team(TeamId),
+
+/// Where the log stands at the start, and whether the file was closed well.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    pos: u64,
+    clean: bool,
 }
-pub struct StreamFacts {
-    pub event: EventId,
-    pub visibility: Visibility,
-    pub team: Option<(TeamId, String)>,
-    pub judged_at: u64,
+
+/// Finds the epoch of the file, or gives it a new one if it may not continue what clients know.
+fn continue_log(dir: &Path, conn: &mut Connection) -> Result<(Epoch, Start), OpenError> {
+    let pos = change_log::last_pos(conn)?;
+    let known: Option<String> = columns::one(conn, "SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))?;
+    let cannot = |what: &str| {
+        let what = format!("cannot {what} in {}", dir.display());
+        move |source| OpenError::Io { what, source }
+    };
+    let (epoch, clean) = match known.map(Epoch) {
+        None => (epoch::new_epoch().map_err(cannot("make an epoch"))?, true),
+        Some(known) => match epoch::continuity(dir, &known, pos).map_err(cannot("read the high-water mark"))? {
+            Continuity::Proven { clean } => (known, clean),
+            Continuity::Broken(why) => {
+                let epoch = epoch::new_epoch().map_err(cannot("make an epoch"))?;
+                warn!("the log may not continue the one clients know: {why}; it is now {epoch}, cursors start over");
+                (epoch, false)
+            }
+        },
+    };
+    // Counting starts writes something, so that everything before it is on disk for sure, too.
+    let tx = conn.transaction()?;
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES ('epoch', ?1) ON CONFLICT DO UPDATE SET value = excluded.value",
+        [&epoch.0],
+    )?;
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES ('starts', '1')
+         ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1",
+        [],
+    )?;
+    tx.commit()?;
+    Ok((epoch, Start { pos, clean }))
 }
-impl Store {
-    pub async fn rows_after(&self, pos: u64, limit: usize) -> Result<Vec<LogRow>, Error> {
-        no()
+
+/// Looks through a file that was not closed well, without keeping anybody waiting.
+fn check_in_background(path: PathBuf) {
+    let checking =
+        std::thread::Builder::new().name("timely-check".to_owned()).spawn(move || match schema::quick_check(&path) {
+            Ok(None) => tracing::info!("the data file was not closed well the last time; it is in order"),
+            Ok(Some(damage)) => error!("the data file is damaged: {damage}; stop the server and restore a backup"),
+            Err(cause) => error!("the data file could not be checked: {cause}"),
+        });
+    if let Err(cause) = checking {
+        error!("the data file could not be checked: {cause}");
     }
-    pub async fn states(
-        &self,
-        lanes: Vec<timely_core::topic::StateLane>,
-        event_now: Timestamp,
-    ) -> Result<(u64, Vec<(timely_core::topic::StateLane, Option<String>)>), Error> {
-        no()
-    }
-    pub async fn opening(&self, topic: timely_core::topic::Topic, event_now: Timestamp) -> Result<Opening, Error> {
-        no()
-    }
-    pub async fn replay(
-        &self,
-        topics: Vec<timely_core::topic::Topic>,
-        after: u64,
-        upto: u64,
-        limit: usize,
-    ) -> Result<Vec<LogRow>, Error> {
-        no()
-    }
-    pub async fn replay_floor(&self, event: EventId, real_now: Timestamp) -> Result<u64, Error> {
-        no()
-    }
-    pub async fn stream_facts(&self, of: StreamOf) -> Result<Option<StreamFacts>, Error> {
-        no()
-    }
+}
+
+/// A poisoned lock here holds whole values: they are only ever replaced.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
