@@ -8,7 +8,7 @@ pub mod driver;
 pub mod frame;
 pub mod hub;
 #[cfg(test)]
-pub(crate) mod model;
+mod model;
 pub mod publisher;
 pub mod session;
 mod sse;

@@ -157,7 +157,7 @@ impl Live {
             shared,
             reads: true,
             live: Arc::clone(&self.0),
-            _open: self.0.open.token(),
+            open: self.0.open.token(),
         }
     }
 }
@@ -194,7 +194,7 @@ pub struct Connection {
     /// What [`Connection::takes_commands`] said last.
     reads: bool,
     live: Arc<Inner>,
-    _open: TaskTrackerToken,
+    open: TaskTrackerToken,
 }
 
 impl fmt::Debug for Connection {
@@ -245,6 +245,11 @@ impl Connection {
     pub fn takes_commands(&mut self) -> bool {
         self.reads = self.asking.is_empty() && self.shared.session().takes_commands();
         self.reads
+    }
+
+    /// Keeps the server from ending before a last word was said, once the connection is dropped.
+    pub fn last_word(&self) -> TaskTrackerToken {
+        self.open.clone()
     }
 
     /// Waits until the stream was ended from this side.

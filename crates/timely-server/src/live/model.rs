@@ -30,18 +30,18 @@ const ANNOUNCEMENTS: Topic = Topic::EventAnnouncements(EVENT);
 
 /// The store: what is committed.
 #[derive(Default)]
-pub(crate) struct Log {
-    pub(crate) rows: Vec<LogRow>,
+struct Log {
+    rows: Vec<LogRow>,
     seqs: BTreeMap<(Topic, &'static str), u64>,
     floor: u64,
 }
 
 impl Log {
-    pub(crate) fn head(&self) -> u64 {
+    fn head(&self) -> u64 {
         self.rows.len() as u64
     }
 
-    pub(crate) fn commit(&mut self, what: u16, arg: u16) {
+    fn commit(&mut self, what: u16, arg: u16) {
         let pos = self.head() + 1;
         let active = self.active();
         let mut seq = |topic: Topic, kind: MessageType| {
@@ -108,7 +108,7 @@ impl Log {
             })
     }
 
-    pub(crate) fn state(&self, lane: &StateLane) -> Option<String> {
+    fn state(&self, lane: &StateLane) -> Option<String> {
         match lane.topic {
             RESULTS => {
                 let count = self.on(RESULTS).filter(|row| row.group.as_deref() == Some(lane.key.as_str())).count();
@@ -128,7 +128,7 @@ impl Log {
         }
     }
 
-    pub(crate) fn opening(&self, topic: Topic) -> Opening {
+    fn opening(&self, topic: Topic) -> Opening {
         let states =
             Self::lanes(topic).into_iter().filter_map(|lane| Some((lane.clone(), self.state(&lane)?))).collect();
         let tail: Vec<LogRow> = if topic == ANNOUNCEMENTS {
@@ -148,7 +148,7 @@ impl Log {
         Opening { pos: self.head(), states, tail }
     }
 
-    pub(crate) fn replay(&self, topics: &[Topic], after: u64, upto: u64) -> Vec<LogRow> {
+    fn replay(&self, topics: &[Topic], after: u64, upto: u64) -> Vec<LogRow> {
         let active = self.active();
         self.rows
             .iter()

@@ -112,10 +112,12 @@ async fn converse(mut socket: WebSocket, mut connection: Connection) {
         }
     };
     // Nothing more is shown to this viewer, and no topic kept for it.
+    let last_word = connection.last_word();
     drop(connection);
     if timeout(CLOSE_TIMEOUT, farewell(socket, code)).await.is_err() {
         debug!("a WebSocket did not answer its close and is cut");
     }
+    drop(last_word);
 }
 
 /// Writes and sends; the close code if that is not possible.
