@@ -17,6 +17,8 @@ use crate::error::Error;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest time for a request and its whole answer; streams have none.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an unused connection is kept for the next request.
+const POOL_IDLE: Duration = Duration::from_secs(5);
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Items asked for at a time.
@@ -95,6 +97,8 @@ impl Client {
             .retry(reqwest::retry::never())
             // Streams know no proxies; what is reached with one but not with the other confuses.
             .no_proxy()
+            // Shorter than the server keeps one: a write must not meet a connection that is being closed.
+            .pool_idle_timeout(POOL_IDLE)
             .user_agent(concat!("timely/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Error::Unusable(format!("cannot set up HTTP: {}", chain(&error))))?;

@@ -1,5 +1,7 @@
 //! `timely-server`: the same server as `timely serve`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use timely_server::ServeOptions;
 use timely_server::config::Config;
@@ -17,8 +19,15 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let Args { config, json } = Args::parse();
     timely_server::logging::start();
-    timely_server::run(ServeOptions { config, json }).await
+    match timely_server::run(ServeOptions { config, json }).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line that says what to do; the way through the code helps nobody here.
+            eprintln!("timely-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
