@@ -13,6 +13,8 @@ pub mod error;
 mod named;
 pub mod output;
 mod score;
+#[cfg(test)]
+mod stories;
 mod when;
 
 use std::ffi::OsString;

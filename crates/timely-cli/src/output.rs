@@ -167,6 +167,9 @@ impl Output {
             let cells = row.iter().zip(&table.columns);
             drawn.add_row(cells.map(|(text, column)| Cell::new(display_safe(text)).set_alignment(align(column))));
         }
+        for column in drawn.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
         let mut text = String::new();
         for line in drawn.lines() {
             text.push_str(line.trim_end());

@@ -88,14 +88,15 @@ pub(crate) fn time(text: &str, frame: &Frame) -> Result<Timestamp, InvalidTime> 
     }
 }
 
-/// A time to come: as [`time`], and a bare span (`30m`) is from now.
+/// The end of something that begins now: as [`time`], but a bare span (`30m`) is from now and a bare
+/// time (`18:00`) is today's, whatever day the event is.
 ///
 /// # Errors
 /// As [`time`].
 pub(crate) fn time_ahead(text: &str, frame: &Frame) -> Result<Timestamp, InvalidTime> {
     match span(text.trim()).and_then(|span| add(frame.now, span, &frame.zone)) {
         Some(at) => Ok(at),
-        None => time(text, frame),
+        None => time(text, &frame.clone().about(frame.now)),
     }
 }
 
@@ -342,7 +343,7 @@ mod tests {
             ("18:00", "2026-07-18T16:00:00Z"),
             ("+30m", "2026-07-18T10:30:00Z"),
         ] {
-            assert_eq!(time_ahead(text, &frame()).unwrap().to_string(), at, "{text}");
+            assert_eq!(time_ahead(text, &fixture()).unwrap().to_string(), at, "{text}");
         }
         assert!(time_ahead("30", &frame()).is_err());
     }

@@ -110,7 +110,8 @@ pub(crate) async fn run(args: AnnounceArgs, context: &Context, out: &mut Output)
             let client = context.client(Need::Write, out).await?;
             let announcement = client.announcement(id).await?;
             context.confirm(&format!("Withdraw \"{}\"?", announcement.title), out).await?;
-            let answer = client.withdraw_announcement(id, Expected::Version(announcement.version)).await?;
+            // Whoever edits it meanwhile must not keep an alarm on the screens.
+            let answer = client.withdraw_announcement(id, Expected::Any).await?;
             reply(&answer, vec![format!("withdrawn: {}  {}", answer.value.id, answer.value.title)], out)
         }
     }

@@ -221,12 +221,17 @@ async fn edit(args: EditArgs, context: &Context, out: &mut Output) -> Result<(),
     reply(&answer, vec![line(&answer.value)], out)
 }
 
-fn line(event: &Event) -> String {
-    let days = if event.starts_on == event.ends_on {
+/// `2026-07-18`, `2026-07-18 to 2026-07-20`.
+pub(crate) fn days(event: &Event) -> String {
+    if event.starts_on == event.ends_on {
         event.starts_on.to_string()
     } else {
         format!("{} to {}", event.starts_on, event.ends_on)
-    };
+    }
+}
+
+fn line(event: &Event) -> String {
+    let days = days(event);
     format!("{}  {}  {days}  {}  {}  {}", event.id, event.name, event.timezone, event.visibility, event.status)
 }
 

@@ -219,10 +219,14 @@ async fn add(args: AddArgs, context: &Context, out: &mut Output) -> Result<(), C
     if context.globals.key.is_none()
         && let Some(fixture) = scene.fixtures.iter().find(|fixture| is_like(fixture, &new))
     {
-        return out.reply(fixture, &[format!("unchanged: {}", score::fixture_line(fixture, &scene.zone))]);
+        return unchanged(&scene, fixture, out);
     }
     let answer = scene.client.create_fixture(scene.event.id, &new).await?;
     reply(&answer, vec![score::fixture_line(&answer.value, &scene.zone)], out)
+}
+
+fn unchanged(scene: &Scene, fixture: &ScheduleItem, out: &mut Output) -> Result<(), CliError> {
+    out.reply(fixture, &[format!("unchanged: {}", score::fixture_line(fixture, &scene.zone))])
 }
 
 /// Whether the fixture already is what is to be added, as far as that says.
@@ -287,6 +291,13 @@ async fn reschedule(args: RescheduleArgs, context: &Context, out: &mut Output) -
         },
         ..EditFixture::default()
     };
+    // Tried again under its key after it had been done: its version is another one by now.
+    let is_so = edit.start_at.is_none_or(|at| at == fixture.start_at)
+        && edit.venue_id.is_none_or(|venue| venue == fixture.venue.id)
+        && edit.area.as_ref().is_none_or(|area| *area == fixture.area);
+    if context.globals.key.is_some() && is_so {
+        return unchanged(&scene, fixture, out);
+    }
     let answer = scene.client.edit_fixture(fixture.fixture_id, &edit, Expected::Version(fixture.version)).await?;
     let mut lines = vec![score::fixture_line(&answer.value, &scene.zone)];
     if answer.value.start_at != fixture.start_at {
@@ -303,9 +314,9 @@ async fn command(
 ) -> Result<(), CliError> {
     let scene = context.scene(Need::Write, out).await?;
     let fixture = scene.known().fixture(&args.fixture)?.fixture;
-    // A script that runs twice does it once. With a key the server sees to that.
-    if context.globals.key.is_none() && fixture.status == outcome(command) {
-        return out.reply(fixture, &[format!("unchanged: {}", score::fixture_line(fixture, &scene.zone))]);
+    // A script that runs twice does it once.
+    if fixture.status == outcome(command) {
+        return unchanged(&scene, fixture, out);
     }
     let question = match command {
         MatchCommand::Cancel => Some("Cancel"),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use timely_core::tournament::Tournament;
+use timely_core::tournament::{Tournament, TournamentError};
 
 use crate::commands::reply;
 use crate::context::Context;
@@ -68,6 +68,7 @@ pub(crate) async fn run(args: ImportArgs, context: &Context, out: &mut Output) -
     if let Some(zone) = args.tz {
         tournament.event.timezone = Some(zone);
     }
+    tournament.check().map_err(|findings| wrong(&name, &findings))?;
     if args.dry_run {
         let results = tournament.fixtures.iter().filter(|fixture| fixture.score.is_some()).count();
         let (teams, venues, fixtures) = (tournament.teams.len(), tournament.venues.len(), tournament.fixtures.len());
@@ -117,6 +118,14 @@ fn parse(name: &str, text: &str) -> Result<Tournament, CliError> {
     })
 }
 
+/// Everything that is wrong with the meaning of the file, at once.
+fn wrong(name: &str, findings: &[TournamentError]) -> CliError {
+    let things = if findings.len() == 1 { "thing is" } else { "things are" };
+    let list: Vec<String> = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+    CliError::failure(format!("{name}: {} {things} wrong{}", findings.len(), list.concat()))
+        .hint("Nothing was sent. The format is described in data/README.md")
+}
+
 /// Line and column from 1, in characters.
 fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
     let before = text.get(..span.start).unwrap_or(text);
@@ -145,5 +154,14 @@ mod tests {
             assert!(error.message.starts_with(says), "{why}: {}", error.message);
             assert_eq!(error.exit as u8, 1, "{why}");
         }
+    }
+
+    #[test]
+    fn everything_that_is_meant_wrongly_is_said_at_once() {
+        let text = GOOD.replace("2026-07-18\"", "2026-07-18\"\ntimezone = \"Berlin\"\nrules = \"none\"");
+        let findings = parse("cup.toml", &text).unwrap().check().unwrap_err();
+        let error = wrong("cup.toml", &findings).to_string();
+        assert!(error.starts_with("error: cup.toml: 2 things are wrong\n"), "{error}");
+        assert!(error.contains("`Berlin` is not a time zone") && error.contains("`none` is not known"), "{error}");
     }
 }

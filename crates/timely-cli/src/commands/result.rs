@@ -216,9 +216,14 @@ struct Typed<'a> {
     body: PutResult,
 }
 
+/// Loads what names lead to. What can be no score is refused before anybody is asked.
+async fn scene(played: &Played, context: &Context, out: &mut Output) -> Result<(Scene, (Sides, Score)), CliError> {
+    let line = score_line(&played.words)?;
+    Ok((context.scene(Need::Write, out).await?, line))
+}
+
 /// Finds the fixture and turns what was typed into its order.
-fn typed<'a>(scene: &'a Scene, played: &Played) -> Result<Typed<'a>, CliError> {
-    let (sides, first) = score_line(&played.words)?;
+fn typed<'a>(scene: &'a Scene, (sides, first): (Sides, Score), played: &Played) -> Result<Typed<'a>, CliError> {
     let meant = match &sides {
         Sides::Fixture(text) => scene.known().fixture(text)?,
         Sides::Teams(one, other) => scene.known().fixture_of(one, other)?,
@@ -239,6 +244,10 @@ async fn standing(client: &Client, fixture: &ScheduleItem) -> Result<Option<Fixt
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+fn unchanged(scene: &Scene, fixture: &ScheduleItem, result: &FixtureResult, out: &mut Output) -> Result<(), CliError> {
+    out.reply(result, &[format!("unchanged: {}", score::line(fixture, result, &scene.zone))])
 }
 
 fn none_yet(fixture: &ScheduleItem) -> CliError {
@@ -269,14 +278,14 @@ fn keep_goals(body: &mut PutResult, fixture: &ScheduleItem, current: &FixtureRes
 }
 
 async fn add(args: AddArgs, context: &Context, out: &mut Output) -> Result<(), CliError> {
-    let scene = context.scene(Need::Write, out).await?;
-    let Typed { fixture, mut body } = typed(&scene, &args.played)?;
+    let (scene, line) = scene(&args.played, context, out).await?;
+    let Typed { fixture, mut body } = typed(&scene, line, &args.played)?;
     let current = standing(&scene.client, fixture).await?;
     let expected = match &current {
         None => Expected::Unsaid,
         Some(result) => match result.state {
             ResultState::Provisional | ResultState::Official if says_the_same(result, &body) => {
-                return out.reply(result, &[format!("unchanged: {}", score::line(fixture, result, &scene.zone))]);
+                return unchanged(&scene, fixture, result, out);
             }
             ResultState::Provisional | ResultState::Official => {
                 return Err(already(&scene, fixture, result, &body));
@@ -306,8 +315,8 @@ fn already(scene: &Scene, fixture: &ScheduleItem, result: &FixtureResult, body: 
 }
 
 async fn live(args: LiveArgs, context: &Context, out: &mut Output) -> Result<(), CliError> {
-    let scene = context.scene(Need::Write, out).await?;
-    let Typed { fixture, mut body } = typed(&scene, &args.played)?;
+    let (scene, line) = scene(&args.played, context, out).await?;
+    let Typed { fixture, mut body } = typed(&scene, line, &args.played)?;
     body.state = ResultState::Live;
     body.minute = args.minute;
     let current = standing(&scene.client, fixture).await?;
@@ -319,10 +328,14 @@ async fn live(args: LiveArgs, context: &Context, out: &mut Output) -> Result<(),
 }
 
 async fn correct(args: CorrectArgs, context: &Context, out: &mut Output) -> Result<(), CliError> {
-    let scene = context.scene(Need::Write, out).await?;
-    let Typed { fixture, mut body } = typed(&scene, &args.played)?;
+    let (scene, line) = scene(&args.played, context, out).await?;
+    let Typed { fixture, mut body } = typed(&scene, line, &args.played)?;
     let current =
         standing(&scene.client, fixture).await?.filter(FixtureResult::counts).ok_or_else(|| none_yet(fixture))?;
+    // Tried again under its key after it had been done: its version is another one by now.
+    if context.globals.key.is_some() && says_the_same(&current, &body) {
+        return unchanged(&scene, fixture, &current, out);
+    }
     if current.state == ResultState::Live {
         // A running score stays one.
         body.state = ResultState::Live;
@@ -358,7 +371,7 @@ async fn put(
     if let (Some(before), Some(after)) = (before, boards(scene, fixture, out).await?) {
         lines.extend(score::table_lines(fixture, &before, &after));
     }
-    if answer.value.state == ResultState::Provisional {
+    if answer.value.state == ResultState::Provisional && !answer.unchanged {
         lines.push(format!("Wrong? timely result correct {0}   Checked? timely result verify {0}", fixture.number));
     }
     reply(&answer, lines, out)
@@ -409,8 +422,8 @@ async fn judge(args: &JudgeArgs, judgement: Judgement, context: &Context, out: &
         Judgement::Finalise => current.state == ResultState::Official,
         Judgement::Reopen => current.state == ResultState::Provisional,
     };
-    if is_so && context.globals.key.is_none() {
-        return out.reply(&current, &[format!("unchanged: {}", score::line(fixture, &current, &scene.zone))]);
+    if is_so {
+        return unchanged(&scene, fixture, &current, out);
     }
     let (id, expected) = (fixture.fixture_id, expected(args.insist, &current));
     let answer: Result<Answer<FixtureResult>, _> = match judgement {
@@ -427,8 +440,8 @@ async fn void(args: VoidArgs, context: &Context, out: &mut Output) -> Result<(),
     let fixture = scene.known().fixture(&args.fixture)?.fixture;
     let current = standing(&scene.client, fixture).await?.ok_or_else(|| none_yet(fixture))?;
     let line = score::line(fixture, &current, &scene.zone);
-    if !current.counts() && context.globals.key.is_none() {
-        return out.reply(&current, &[format!("unchanged: {line}")]);
+    if !current.counts() {
+        return unchanged(&scene, fixture, &current, out);
     }
     context.confirm(&format!("Remove the result {line}?"), out).await?;
     let expected = expected(args.insist, &current);

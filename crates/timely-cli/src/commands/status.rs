@@ -6,6 +6,7 @@ use timely_core::body::{Health, Me};
 use timely_core::event::Event;
 use timely_core::fixture::{FixtureStatus, ScheduleItem};
 
+use crate::commands::event::days;
 use crate::context::Context;
 use crate::discovery::{self, Need};
 use crate::error::CliError;
@@ -87,7 +88,7 @@ pub(crate) async fn run(StatusArgs {}: StatusArgs, context: &Context, out: &mut 
                 role.clone(),
                 event.id.to_string(),
                 event.name.clone(),
-                format!("{} to {}", event.starts_on, event.ends_on),
+                days(event),
                 fixtures.to_string(),
                 live.to_string(),
                 finished.to_string(),
