@@ -17,6 +17,8 @@ mod events;
 mod fixtures;
 mod idempotency;
 mod import;
+#[cfg(test)]
+mod open_tests;
 mod progression;
 mod results;
 mod rights;

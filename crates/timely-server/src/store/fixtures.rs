@@ -670,3 +670,222 @@ impl Store {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{ALL, Ground, live, new_fixture, owner, score, time};
+
+    #[tokio::test]
+    async fn a_fixture_that_moves_is_told_to_the_event_and_to_old_and_new_teams() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues, greens] = ground.teams(event, ["Reds", "Blues", "Greens"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await;
+        assert_eq!((fixture.number, fixture.version, fixture.status), (1, 1, FixtureStatus::Scheduled));
+        let before = ground.head();
+        let edit = EditFixture { start_at: Some(time(7200)), away_team_id: Some(greens), ..EditFixture::default() };
+        let put = |expected, edit: EditFixture| ground.store.edit_fixture(owner(), fixture.fixture_id, expected, edit);
+        assert!(matches!(put(Expected::Unsaid, edit.clone()).await, Err(Error::VersionRequired { version: 1, .. })));
+        assert!(matches!(put(Expected::Version(2), edit.clone()).await, Err(Error::Version { version: 1, .. })));
+        let moved = put(Expected::Version(1), edit.clone()).await.unwrap();
+        assert_eq!(
+            (moved.value.start_at, moved.value.away_team.id, moved.value.version),
+            (time(7200), Some(greens), 2)
+        );
+        assert_eq!(put(Expected::Unsaid, edit).await.unwrap().effect, Effect::Unchanged);
+        assert_eq!(
+            ground.news(before).await,
+            [format!(
+                "fixture_update event_{event}_schedule team_{reds}_schedule team_{blues}_schedule team_{greens}_schedule"
+            )]
+        );
+        let row = &ground.store.rows_after(before, 1).await.unwrap()[0];
+        let lanes: Vec<StateLane> = std::iter::once(Topic::EventSchedule(event))
+            .chain([reds, blues, greens].map(Topic::TeamSchedule))
+            .map(StateLane::new)
+            .collect();
+        assert_eq!(row.refreshes, lanes);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_fixture_leaves_the_tables_and_its_number_is_not_used_again() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await.fixture_id;
+        ground.put(fixture, score("7-0")).await.unwrap();
+        let before = ground.head();
+        ground.store.delete_fixture(owner(), fixture, Expected::Version(2)).await.unwrap();
+        assert_eq!(ground.table(event).await, "Blues 0 0/0/0, Reds 0 0/0/0");
+        assert_eq!(
+            ground.news(before).await,
+            [
+                format!("result_update event_{event}_results team_{reds}_results team_{blues}_results"),
+                format!("fixture_update event_{event}_schedule team_{reds}_schedule team_{blues}_schedule"),
+            ]
+        );
+        let rows = ground.store.rows_after(before, 10).await.unwrap();
+        assert!(rows[0].data.contains("ANNULLED") && rows[1].data.contains("CANCELLED"));
+        assert!(matches!(ground.store.fixture(None, fixture).await, Err(Error::NotFound)));
+        assert!(ground.store.schedule(None, event).await.unwrap().schedule.is_empty());
+        assert_eq!(ground.fixture(event, reds, blues).await.number, 2);
+    }
+
+    #[tokio::test]
+    async fn a_fixture_names_teams_places_and_groups_of_its_event() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let other = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], Some("Group A")).await;
+        let [greens] = ground.teams(event, ["Greens"], Some("B")).await;
+        let [stranger] = ground.teams(other, ["Strangers"], None).await;
+        let venue = timely_core::body::NewVenue { name: "Park".to_owned(), areas: vec!["Pitch 1".to_owned()] };
+        let venue = ground.store.create_venue(owner(), event, venue).await.unwrap().value.id;
+        let good = new_fixture(reds, blues);
+        let slot = |text: &str| Some(text.parse::<Slot>().unwrap());
+        let by_slot = |home: &str| NewFixture { home_team_id: None, home_slot: slot(home), ..good.clone() };
+        for (why, new, pointer) in [
+            ("another event's team", NewFixture { home_team_id: Some(stranger), ..good.clone() }, "/home_team_id"),
+            ("no team", NewFixture { away_team_id: Some(TeamId(99)), ..good.clone() }, "/away_team_id"),
+            ("team and slot", NewFixture { home_slot: slot("1st of A"), ..good.clone() }, "/home_slot"),
+            ("no such fixture", by_slot("winner of #9"), "/home_slot"),
+            ("no such group", by_slot("1st of Z"), "/home_slot"),
+            ("no such place", by_slot("3rd of A"), "/home_slot"),
+            ("no such venue", NewFixture { venue_id: Some(VenueId(99)), ..good.clone() }, "/venue_id"),
+            (
+                "no such area",
+                NewFixture { venue_id: Some(venue), area: Some("Pitch 2".to_owned()), ..good.clone() },
+                "/area",
+            ),
+            ("unknown group", NewFixture { group: Some("Z".to_owned()), ..good.clone() }, "/group"),
+            ("not their group", NewFixture { group: Some("B".to_owned()), ..good.clone() }, "/group"),
+            (
+                "a knockout in a group",
+                NewFixture { group: Some("A".to_owned()), phase: Phase::Knockout, ..good.clone() },
+                "/group",
+            ),
+        ] {
+            let refused = ground.store.create_fixture(owner(), event, new).await.unwrap_err();
+            assert!(matches!(&refused, Error::Invalid(fields) if fields[0].0 == pointer), "{why}: {refused:?}");
+        }
+        let same = NewFixture { away_team_id: Some(reds), ..good.clone() };
+        assert!(matches!(ground.store.create_fixture(owner(), event, same).await, Err(Error::Rule(_))));
+        let new = NewFixture { venue_id: Some(venue), area: Some("PITCH 1".to_owned()), ..good.clone() };
+        let fixture = ground.store.create_fixture(owner(), event, new).await.unwrap().value;
+        assert_eq!((fixture.group.as_deref(), fixture.area.as_deref()), (Some("A"), Some("Pitch 1")));
+        let friendly = ground.fixture(event, reds, greens).await;
+        assert_eq!(friendly.group, None, "teams of two groups meet outside of both");
+        let page = ground.store.fixtures(None, event, Paging { after: 0, limit: 1 }).await.unwrap();
+        assert_eq!((page.items.len(), page.next), (1, Some(1)));
+        assert_eq!(ground.store.fixtures(None, event, Paging { after: 1, ..ALL }).await.unwrap().next, None);
+    }
+
+    #[tokio::test]
+    async fn a_command_whose_end_stands_changes_nothing_and_a_senseless_one_is_refused() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await.fixture_id;
+        let command = |expected, command| ground.store.command_fixture(owner(), fixture, expected, command);
+        assert!(matches!(command(Expected::Unsaid, MatchCommand::Start).await, Err(Error::VersionRequired { .. })));
+        assert!(matches!(command(Expected::Any, MatchCommand::Pause).await, Err(Error::Rule(_))));
+        command(Expected::Version(1), MatchCommand::Start).await.unwrap();
+        let head = ground.head();
+        assert_eq!(command(Expected::Unsaid, MatchCommand::Start).await.unwrap().effect, Effect::Unchanged);
+        assert!(matches!(command(Expected::Version(1), MatchCommand::Start).await, Err(Error::Version { .. })));
+        assert_eq!(ground.head(), head);
+        let edit = EditFixture { start_at: Some(time(9)), ..EditFixture::default() };
+        let refused = ground.store.edit_fixture(owner(), fixture, Expected::Any, edit).await;
+        assert!(matches!(refused, Err(Error::Rule(_))), "a live match is not moved");
+    }
+
+    #[tokio::test]
+    async fn a_postponed_fixture_is_scheduled_by_a_time() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await;
+        let id = fixture.fixture_id;
+        ground.store.command_fixture(owner(), id, Expected::Any, MatchCommand::Postpone).await.unwrap();
+        let edit = EditFixture { start_at: Some(fixture.start_at), ..EditFixture::default() };
+        let done = ground.store.edit_fixture(owner(), id, Expected::Any, edit).await.unwrap().value;
+        assert_eq!(done.status, FixtureStatus::Scheduled);
+    }
+
+    #[tokio::test]
+    async fn winners_move_on_and_back_until_the_next_match_has_started() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues, greens, golds] = ground.teams(event, ["Reds", "Blues", "Greens", "Golds"], None).await;
+        let semi = |home, away| NewFixture { phase: Phase::Knockout, ..new_fixture(home, away) };
+        let first = ground.store.create_fixture(owner(), event, semi(reds, blues)).await.unwrap().value.fixture_id;
+        let second = ground.store.create_fixture(owner(), event, semi(greens, golds)).await.unwrap().value.fixture_id;
+        let last = ground.knockout(event, "winner of #1", "winner of #2").await.fixture_id;
+        let sides = async || {
+            let fixture = ground.store.fixture(None, last).await.unwrap();
+            (fixture.home_team.id, fixture.away_team.id)
+        };
+        assert_eq!(sides().await, (None, None));
+        let before = ground.head();
+        ground.put(first, score("2-0")).await.unwrap();
+        assert_eq!(sides().await, (Some(reds), None));
+        let news = ground.news(before).await;
+        assert_eq!(news.last().unwrap(), &format!("fixture_update event_{event}_schedule team_{reds}_schedule"));
+        let before = ground.head();
+        ground.put(first, score("0-1")).await.unwrap();
+        assert_eq!(sides().await, (Some(blues), None));
+        let news = ground.news(before).await;
+        assert_eq!(
+            news.last().unwrap(),
+            &format!("fixture_update event_{event}_schedule team_{reds}_schedule team_{blues}_schedule"),
+            "who leaves is told too"
+        );
+        ground.store.annul_result(owner(), first, Expected::Any, None).await.unwrap();
+        assert_eq!(sides().await, (None, None));
+        ground.put(first, score("1-0")).await.unwrap();
+        ground.put(second, score("1-0")).await.unwrap();
+        assert_eq!(sides().await, (Some(reds), Some(greens)));
+        ground.put(last, score("1-0")).await.unwrap();
+        let head = ground.head();
+        let refused = ground.put(first, score("0-1")).await.unwrap_err();
+        assert!(matches!(&refused, Error::Rule(said) if said.contains("#3")), "{refused:?}");
+        assert_eq!((ground.head(), sides().await), (head, (Some(reds), Some(greens))), "nothing was written");
+        assert_eq!(ground.store.result(None, first).await.unwrap().home_score, Some(1));
+        let refused = ground.store.delete_fixture(owner(), first, Expected::Any).await.unwrap_err();
+        assert!(matches!(&refused, Error::Rule(said) if said.contains("#3 waits")), "{refused:?}");
+        ground.store.annul_result(owner(), last, Expected::Any, None).await.unwrap();
+        ground.put(first, score("0-1")).await.unwrap();
+        assert_eq!(sides().await, (Some(blues), Some(greens)));
+        ground.assert_dense().await;
+    }
+
+    #[tokio::test]
+    async fn places_of_a_group_are_taken_when_its_last_match_is_over() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues, greens] = ground.teams(event, ["Reds", "Blues", "Greens"], Some("A")).await;
+        let last = ground.knockout(event, "1st of A", "2nd of A").await.fixture_id;
+        let mut group = Vec::new();
+        for (home, away) in [(reds, blues), (blues, greens), (greens, reds)] {
+            group.push(ground.fixture(event, home, away).await.fixture_id);
+        }
+        let sides = async || {
+            let fixture = ground.store.fixture(None, last).await.unwrap();
+            (fixture.home_team.id, fixture.away_team.id)
+        };
+        ground.put(group[0], score("1-0")).await.unwrap();
+        ground.put(group[1], score("1-0")).await.unwrap();
+        ground.put(group[2], live("0-3")).await.unwrap();
+        assert_eq!(sides().await, (None, None), "the last one is being played");
+        ground.put(group[2], score("0-3")).await.unwrap();
+        assert_eq!(sides().await, (Some(reds), Some(blues)));
+        ground.put(group[2], score("9-0")).await.unwrap();
+        assert_eq!(sides().await, (Some(greens), Some(reds)), "corrected");
+        ground.store.annul_result(owner(), group[2], Expected::Any, None).await.unwrap();
+        assert_eq!(sides().await, (None, None));
+        // A match that is called off leaves nothing to wait for.
+        ground.store.command_fixture(owner(), group[2], Expected::Any, MatchCommand::Cancel).await.unwrap();
+        assert_eq!(sides().await, (Some(reds), Some(blues)));
+    }
+}

@@ -348,7 +348,12 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use timely_core::id::EventId;
+
     use super::*;
+    use crate::store::change_log::Entry;
+    use crate::store::testing::{Ground, owner, queue};
+    use crate::store::{Store, StoreOptions};
 
     #[test]
     fn only_what_certainly_failed_is_called_undone() {
@@ -382,5 +387,214 @@ mod tests {
         ] {
             assert_eq!(ruins_the_batch(code), ruins, "{code}");
         }
+    }
+
+    /// Holds the writer until the sender is dropped: what is queued meanwhile is one batch.
+    async fn hold(ground: &Ground) -> std::sync::mpsc::Sender<()> {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (started, start) = oneshot::channel();
+        let store = ground.store.clone();
+        tokio::spawn(async move {
+            store
+                .write(move |_| {
+                    started.send(()).unwrap();
+                    // Ends when the test lets go.
+                    assert!(released.recv().is_err());
+                    Ok(())
+                })
+                .await
+        });
+        start.await.unwrap();
+        release
+    }
+
+    fn add_team(tx: &mut Tx<'_>, event: EventId, name: &str) -> Result<u64, Error> {
+        tx.begin(&owner(), "test");
+        tx.execute(
+            "INSERT INTO teams (event_id, name, name_folded) VALUES (?1, ?2, ?2)",
+            rusqlite::params![event.0, name],
+        )?;
+        tx.append(Entry::changed(Some(event)))
+    }
+
+    fn fails_with(code: i32) -> Error {
+        Error::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    async fn team_names(ground: &Ground) -> Vec<String> {
+        ground
+            .store
+            .read(|conn| crate::store::columns::all(conn, "SELECT name FROM teams ORDER BY id", [], |row| row.get(0)))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_bad_job_among_64_undoes_only_itself() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let before = ground.head();
+        let held = hold(&ground).await;
+        // Somebody else, who sees what is committed.
+        let path = ground.dir.path().join("timely.db");
+        let reader = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let reader = Arc::new(std::sync::Mutex::new(reader));
+        let mut writes: Vec<_> = (0..BATCH_JOBS_MAX)
+            .map(|number| {
+                let reader = Arc::clone(&reader);
+                let write = ground.store.write(move |tx| {
+                    let committed: i64 =
+                        reader.lock().unwrap().query_row("SELECT count(*) FROM teams", [], |row| row.get(0))?;
+                    assert_eq!(committed, 0, "the batch is one transaction");
+                    let pos = add_team(tx, event, &format!("Team {number}"))?;
+                    match number {
+                        10 => Err(Error::Rule("against the rules".to_owned())),
+                        20 => add_team(tx, event, "Team 0"),
+                        30 => panic!("a bug in a command"),
+                        _ => Ok(pos),
+                    }
+                });
+                Box::pin(write)
+            })
+            .collect();
+        assert!(!writes.iter_mut().any(queue));
+        drop(held);
+        let mut positions = Vec::new();
+        for (number, write) in writes.into_iter().enumerate() {
+            match (number, write.await) {
+                (10, Err(Error::Rule(_))) | (20, Err(Error::Sqlite(_))) | (30, Err(Error::Internal(_))) => {}
+                (10 | 20 | 30, other) => panic!("{number}: {other:?}"),
+                (_, Ok(pos)) => positions.push(pos),
+                (_, Err(error)) => panic!("{number}: {error}"),
+            }
+        }
+        let expected: Vec<u64> = (before + 1..=before + 61).collect();
+        assert_eq!(positions, expected, "positions of undone jobs are taken by the next");
+        assert_eq!(team_names(&ground).await.len(), 61);
+        ground.assert_dense().await;
+    }
+
+    #[tokio::test]
+    async fn a_panicking_job_is_undone_and_the_writer_lives_on() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let before = ground.head();
+        let panicked = ground
+            .store
+            .write(move |tx| -> Result<(), Error> {
+                add_team(tx, event, "Ghosts")?;
+                panic!("a bug in a command")
+            })
+            .await;
+        assert!(matches!(panicked, Err(Error::Internal(why)) if why.contains("a bug in a command")));
+        assert_eq!(ground.head(), before);
+        assert_eq!(ground.store.write(move |tx| add_team(tx, event, "Reds")).await.unwrap(), before + 1);
+        assert_eq!(team_names(&ground).await, ["Reds"]);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_every_job_of_the_batch_and_the_next_one_works() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let before = ground.head();
+        let held = hold(&ground).await;
+        let mut writes: Vec<_> = (0..5)
+            .map(|number| {
+                let write = ground.store.write(move |tx| {
+                    if number == 2 {
+                        let pages: i64 = tx.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+                        tx.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+                        tx.execute("UPDATE teams SET code = hex(zeroblob(1000000))", [])?;
+                        unreachable!("there was room");
+                    }
+                    // Whatever SQLite rolled back, nothing runs outside of a transaction.
+                    assert!(!tx.is_autocommit());
+                    add_team(tx, event, &format!("Team {number}"))
+                });
+                Box::pin(write)
+            })
+            .collect();
+        assert!(!writes.iter_mut().any(queue));
+        drop(held);
+        for write in writes {
+            assert!(matches!(write.await, Err(Error::Unavailable(why)) if why.contains("disk is full")));
+        }
+        assert_eq!((ground.head(), team_names(&ground).await.len()), (before, 0));
+        ground
+            .store
+            .write(|tx| Ok(tx.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(()))?))
+            .await
+            .unwrap();
+        assert_eq!(ground.store.write(move |tx| add_team(tx, event, "Reds")).await.unwrap(), before + 1);
+        ground.assert_dense().await;
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_fails_every_job_and_the_next_batch_works() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let before = ground.head();
+        let held = hold(&ground).await;
+        let mut good = Box::pin(ground.store.write(move |tx| add_team(tx, event, "Reds")));
+        let mut bad = Box::pin(ground.store.write(move |tx| {
+            // Looked at when the transaction ends.
+            tx.pragma_update(None, "defer_foreign_keys", "ON")?;
+            add_team(tx, EventId(999), "Strays")
+        }));
+        assert!(!queue(&mut good) && !queue(&mut bad));
+        drop(held);
+        assert!(matches!(good.await, Err(Error::Unavailable(_))));
+        assert!(matches!(bad.await, Err(Error::Unavailable(_))));
+        assert_eq!(ground.head(), before);
+        assert_eq!(ground.store.write(move |tx| add_team(tx, event, "Blues")).await.unwrap(), before + 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_is_answered_as_unknown_and_ends_the_writer() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (told, tells) = std::sync::mpsc::channel();
+        let told = std::sync::Mutex::new(told);
+        let fatal = Arc::new(move |why: &str| told.lock().unwrap().send(why.to_owned()).unwrap());
+        let store = Store::open(dir.path(), StoreOptions { fatal, ..StoreOptions::default() }).unwrap();
+        let write = store.write(|_| -> Result<(), Error> { Err(fails_with(ffi::SQLITE_IOERR_FSYNC)) }).await;
+        assert!(matches!(write, Err(Error::Internal(why)) if why.contains("unknown")));
+        assert!(tells.recv().unwrap().contains("unknown"));
+        store.close().await;
+        assert!(matches!(store.write(|_| Ok(())).await, Err(Error::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn memory_and_disk_failures_of_one_job_fail_its_batch() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        for code in [ffi::SQLITE_NOMEM, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_FULL] {
+            let held = hold(&ground).await;
+            let mut good = Box::pin(ground.store.write(move |tx| add_team(tx, event, "Reds")));
+            let mut bad = Box::pin(ground.store.write(move |_| -> Result<(), Error> { Err(fails_with(code)) }));
+            assert!(!queue(&mut good) && !queue(&mut bad));
+            drop(held);
+            assert!(matches!(good.await, Err(Error::Unavailable(_))), "{code}");
+            assert!(matches!(bad.await, Err(Error::Unavailable(_))), "{code}");
+        }
+        assert!(team_names(&ground).await.is_empty());
+        ground.store.ready().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_before_the_end_is_done_and_nothing_after_it() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let held = hold(&ground).await;
+        let mut write = Box::pin(ground.store.write(move |tx| add_team(tx, event, "Reds")));
+        assert!(!queue(&mut write));
+        let mut close = Box::pin(ground.store.close());
+        assert!(!queue(&mut close));
+        drop(held);
+        write.await.unwrap();
+        close.await;
+        assert!(matches!(ground.store.write(|_| Ok(())).await, Err(Error::Unavailable(_))));
+        // A second time is nothing to wait for.
+        ground.store.close().await;
+        assert_eq!(team_names(&ground.reopened().await).await, ["Reds"]);
     }
 }
