@@ -16,8 +16,8 @@ mod title;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::Line;
-use ratatui::widgets::{Block, Paragraph};
+use ratatui::text::{Line, Text};
+use ratatui::widgets::Block;
 
 use crate::app::App;
 use crate::view::theme::Theme;
@@ -48,12 +48,12 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     let [top, body, bottom] =
         Layout::vertical([length(&head), Constraint::Min(0), Constraint::Length(u16::from(foot.is_some()))])
             .areas(area);
-    frame.render_widget(Paragraph::new(head), top);
+    write(frame, top, head);
     if let Some(foot) = foot {
         frame.render_widget(foot, bottom);
     }
     if is_small {
-        frame.render_widget(Paragraph::new(compact::lines(app, theme, body.width, body.height)), body);
+        write(frame, body, compact::lines(app, theme, body.width, body.height));
     } else if area.width >= TWO_COLUMNS_WIDTH {
         two_columns(frame, body, app, theme);
     } else {
@@ -66,7 +66,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
 }
 
 fn two_columns(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
-    let [left, right] = Layout::horizontal([Constraint::Fill(5), Constraint::Fill(4)]).areas(area);
+    let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
     let (standings, next) = upper(left, standings::height(app));
     let (live, latest) = upper(right, live::height(app));
     draw_standings(frame, standings, app, theme);
@@ -123,7 +123,16 @@ fn draw_latest(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
 
 fn pane(frame: &mut Frame<'_>, area: Rect, theme: Theme, title: &str, lines: Vec<Line<'_>>) {
     let title = Line::styled(format!(" {title} "), theme.strong());
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+    let block = Block::bordered().title(title);
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    write(frame, inside, lines);
+}
+
+/// Lines from the top of the area, cut at its edges. Not by a `Paragraph`: that of ratatui 0.30 panics
+/// at some widths when it meets wide letters.
+fn write(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>) {
+    frame.render_widget(Text::from(lines), area);
 }
 
 /// Width and height inside the borders, without a space at either side.

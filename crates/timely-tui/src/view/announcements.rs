@@ -2,15 +2,16 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::symbols::border;
 use ratatui::text::Line;
-use ratatui::widgets::{Block, Padding, Paragraph, Wrap};
+use ratatui::widgets::{Block, Padding};
 use timely_core::announcement::{Announcement, Priority};
 
 use crate::app::App;
-use crate::view::text::{clock, ends, fit, safe, until};
+use crate::view::text::{clock, ends, fit, safe, until, wrap};
 use crate::view::theme::Theme;
-use crate::view::title;
+use crate::view::{title, write};
 
 /// A frame that is one on any terminal.
 const HASHES: border::Set<'static> = border::Set {
@@ -64,23 +65,26 @@ pub(crate) fn draw_emergency(
     frame.render_widget(title::line(app, theme, area.width), head);
     let several = if of > 1 { format!(" (one of {of})") } else { String::new() };
     let ends = until(announcement.expires_at, app).unwrap_or_else(|| "until it is withdrawn".to_owned());
-    let lines = vec![
-        Line::styled(format!("!! EMERGENCY{several}"), theme.emergency()),
-        Line::styled(safe(&announcement.title), theme.emergency()),
-        Line::styled(safe(&announcement.message), theme.strong()),
-        Line::raw(format!(
-            "Posted {} by {}, shown {ends}. e = look behind",
-            clock(announcement.created_at, &app.zone),
-            safe(&announcement.created_by.name),
-        )),
-    ];
-    let paragraph = Paragraph::new(lines).wrap(Wrap { trim: true });
-    let paragraph = if body.height >= FRAMED_HEIGHT {
-        let block =
-            Block::bordered().border_set(HASHES).border_style(theme.emergency()).padding(Padding::new(2, 2, 1, 0));
-        paragraph.block(block)
-    } else {
-        paragraph
-    };
-    frame.render_widget(paragraph, body);
+    let posted = format!(
+        "Posted {} by {}, shown {ends}. e = look behind",
+        clock(announcement.created_at, &app.zone),
+        safe(&announcement.created_by.name),
+    );
+    let mut inside = body;
+    if body.height >= FRAMED_HEIGHT {
+        let block = Block::bordered().border_set(HASHES).border_style(theme.emergency());
+        let block = block.padding(Padding::new(2, 2, 1, 0));
+        inside = block.inner(body);
+        frame.render_widget(block, body);
+    }
+    let mut lines = Vec::new();
+    for (style, words) in [
+        (theme.emergency(), format!("!! EMERGENCY{several}")),
+        (theme.emergency(), safe(&announcement.title)),
+        (theme.strong(), safe(&announcement.message)),
+        (Style::new(), posted),
+    ] {
+        lines.extend(wrap(&words, inside.width).into_iter().map(|line| Line::styled(line, style)));
+    }
+    write(frame, inside, lines);
 }

@@ -7,7 +7,7 @@ use timely_core::result::{FixtureResult, ResultState, Score};
 
 use crate::app::App;
 use crate::news::{Entry, Turn, What};
-use crate::view::text::{Names, clock, cut, day_and_clock, fit, goal, outcome, pairing, safe, width};
+use crate::view::text::{Names, clock, cut, day_and_clock, fit, goal, minute_of, outcome, pairing, safe, width};
 use crate::view::theme::Theme;
 
 /// Cells of the word at the start.
@@ -56,43 +56,60 @@ fn result_word(result: &FixtureResult, before: Option<Score>) -> &'static str {
 }
 
 fn result_words(app: &App, result: &FixtureResult, room: usize) -> String {
-    let note = match result.state {
-        ResultState::Live => {
-            let last = result.goals.iter().max_by_key(|goal| (goal.minute, goal.added));
-            last.map(goal).or_else(|| result.minute.map(|minute| format!("{minute}'")))
+    let last = result.goals.iter().max_by_key(|goal| (goal.minute, goal.added));
+    let minute = last.map(minute_of).or_else(|| result.minute.map(|minute| format!("{minute}'")));
+    let (note, short_note) = match result.state {
+        ResultState::Live => (last.map(goal).or_else(|| minute.clone()), minute),
+        ResultState::Provisional => (Some("unofficial".to_owned()), Some("unofficial".to_owned())),
+        ResultState::Official | ResultState::Annulled => (None, None),
+    };
+    let words = |names, note: &Option<String>| {
+        let note = note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+        match (app.fixture_of(result.fixture_id), result.score()) {
+            (Some(fixture), Some(score)) => format!("{}{note}", outcome(fixture, result, score, names)),
+            (Some(fixture), None) => pairing(fixture, names),
+            (None, Some(score)) => format!("#{} {score}{note}", result.number),
+            (None, None) => format!("#{}", result.number),
         }
-        ResultState::Provisional => Some("unofficial".to_owned()),
-        ResultState::Official | ResultState::Annulled => None,
     };
-    let note = note.map_or_else(String::new, |note| format!(" ({note})"));
-    let words = |names| match (app.fixture_of(result.fixture_id), result.score()) {
-        (Some(fixture), Some(score)) => format!("{}{note}", outcome(fixture, result, score, names)),
-        (Some(fixture), None) => pairing(fixture, names),
-        (None, Some(score)) => format!("#{} {score}{note}", result.number),
-        (None, None) => format!("#{}", result.number),
-    };
-    shortest_that_fits(words, room)
+    first_that_fits([words(Names::Full, &note), words(Names::Short, &note), words(Names::Short, &short_note)], room)
 }
 
 fn turn_words(app: &App, fixture: &ScheduleItem, turn: Turn, room: usize) -> (&'static str, String) {
     let start = day_and_clock(fixture.start_at, &app.zone);
-    let (word, note) = match turn {
-        Turn::Moved { from } => ("MOVED", format!(" to {start} from {}", day_and_clock(from, &app.zone))),
-        Turn::Started => ("START", String::new()),
-        Turn::Paused => ("PAUSE", String::new()),
-        Turn::Postponed => ("POSTPONED", String::new()),
-        Turn::Cancelled => ("CANCELLED", String::new()),
-        Turn::Abandoned => ("ABANDONED", String::new()),
-        Turn::Changed => ("FIXTURE", format!(", {start}")),
+    let (word, note, short_note) = match turn {
+        Turn::Moved { from } => {
+            let to = format!(" to {start}");
+            ("MOVED", format!("{to} from {}", day_and_clock(from, &app.zone)), to)
+        }
+        Turn::Started => ("START", String::new(), String::new()),
+        Turn::Paused => ("PAUSE", String::new(), String::new()),
+        Turn::Postponed => ("POSTPONED", String::new(), String::new()),
+        Turn::Cancelled => ("CANCELLED", String::new(), String::new()),
+        Turn::Abandoned => ("ABANDONED", String::new(), String::new()),
+        Turn::Changed => ("FIXTURE", format!(", {start}"), format!(", {start}")),
     };
     // The names as they are now: a side that was open when this was told may be known since.
     let now = app.fixture_of(fixture.fixture_id).unwrap_or(fixture);
-    (word, shortest_that_fits(|names| format!("#{} {}{note}", fixture.number, pairing(now, names)), room))
+    let words = |names, note: &str| format!("#{} {}{note}", fixture.number, pairing(now, names));
+    let short = format!("#{}{short_note}", fixture.number);
+    (
+        word,
+        first_that_fits(
+            [words(Names::Full, &note), words(Names::Short, &note), words(Names::Short, &short_note), short],
+            room,
+        ),
+    )
 }
 
-fn shortest_that_fits(words: impl Fn(Names) -> String, room: usize) -> String {
-    let full = words(Names::Full);
-    if width(&full) <= room { full } else { words(Names::Short) }
+/// The first that has room, else the last, which is the shortest.
+fn first_that_fits<const N: usize>(forms: [String; N], room: usize) -> String {
+    let shortest = N - 1;
+    forms
+        .into_iter()
+        .enumerate()
+        .find(|(at, form)| *at == shortest || width(form) <= room)
+        .map_or_else(String::new, |(_, form)| form)
 }
 
 /// What kind of news an announcement is.

@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use timely_core::fixture::ScheduleItem;
 
 use crate::app::App;
-use crate::view::text::{Names, decided, ends, goal, outcome, pairing, safe, sides};
+use crate::view::text::{Names, cut, decided, fit, goal, minute_of, outcome, pairing, safe, sides, width};
 use crate::view::theme::Theme;
 
 /// Lines of a fixture with its goals.
@@ -55,7 +55,7 @@ pub(crate) fn short(app: &App, theme: Theme, fixture: &ScheduleItem, cells: u16,
     };
     let line = |names| format!(" {} {}", fixture.status, words(names));
     let full = line(names);
-    let fits = crate::view::text::width(&full) <= usize::from(cells);
+    let fits = width(&full) <= usize::from(cells);
     Line::styled(if fits { full } else { line(Names::Short) }, theme.strong())
 }
 
@@ -64,23 +64,30 @@ fn full(app: &App, theme: Theme, fixture: &ScheduleItem, cells: u16) -> [Line<'s
     let result = app.result_of(fixture.fixture_id);
     let minute = result.and_then(|(result, _)| result.minute);
     let as_of = minute.map_or_else(String::new, |minute| format!(", score as of {minute}'"));
-    let place = fixture.venue.name.as_deref().map_or_else(String::new, |venue| format!(" {}", safe(venue)));
-    let head = ends(&format!(" {}{as_of}", fixture.status), &format!("#{}{place}", fixture.number), cells);
+    let beyond = result.map_or_else(String::new, |(result, _)| decided(result));
+    let state = format!(" {}{beyond}{as_of}  #{}", fixture.status, fixture.number);
+    let place = fixture.venue.name.as_deref().map(safe).unwrap_or_default();
+    let head = cut(&format!("{state}  {place}"), cells.saturating_sub(1));
     let (home, away) = sides(fixture, Names::Full);
     let side = |name: &str, team, points: Option<u16>| {
         let points = points.map_or_else(|| "-".to_owned(), |points| points.to_string());
-        let goals: Vec<String> = result
-            .iter()
-            .flat_map(|(result, _)| &result.goals)
-            .filter(|scored| Some(scored.team_id) == team)
-            .map(goal)
-            .collect();
-        let name = crate::view::text::fit(name, (cells / 3).clamp(4, 20));
-        crate::view::text::cut(&format!("   {name} {points:>3}  {}", goals.join(", ")), cells)
+        let goals = || {
+            let goals = result.iter().flat_map(|(result, _)| &result.goals);
+            goals.filter(|scored| Some(scored.team_id) == team)
+        };
+        let start = format!("   {} {points:>3}  ", fit(name, (cells / 3).clamp(4, 20)));
+        let room = cells.saturating_sub(width(&start));
+        let with_players = goals().map(goal).collect::<Vec<_>>().join(", ");
+        let listed = if width(&with_players) <= room {
+            with_players
+        } else {
+            // Half a name says less than every minute.
+            goals().map(minute_of).collect::<Vec<_>>().join(", ")
+        };
+        cut(&format!("{start}{listed}"), cells)
     };
-    let shoot_out = result.map_or_else(String::new, |(result, _)| decided(result));
     [
-        Line::styled(crate::view::text::cut(&format!("{}{shoot_out}", head.trim_end()), cells), theme.strong()),
+        Line::styled(head, theme.strong()),
         Line::raw(side(&home, fixture.home_team.id, result.map(|(_, score)| score.home))),
         Line::raw(side(&away, fixture.away_team.id, result.map(|(_, score)| score.away))),
     ]

@@ -27,7 +27,7 @@ pub(crate) fn lines(app: &App, cells: u16, lines: u16) -> Vec<Line<'static>> {
 /// the place first.
 pub(crate) fn line(app: &App, fixture: &ScheduleItem, cells: usize) -> String {
     let start = day_and_clock(fixture.start_at, &app.zone);
-    let wait = app.event_now().map_or_else(String::new, |now| countdown(fixture.start_at, now));
+    let wait = app.link.shown_time(app.now).map_or_else(String::new, |now| countdown(fixture.start_at, now));
     let room = cells.saturating_sub(1 + width(&start) + 2 + 1 + width(&wait));
     let full = pairing(fixture, Names::Full);
     let teams = if width(&full) <= room { full } else { pairing(fixture, Names::Short) };

@@ -56,6 +56,33 @@ pub(crate) fn cut(text: &str, cells: usize) -> String {
     kept
 }
 
+/// The text in lines of at most `cells` cells, broken between words; a word that is longer than a
+/// line, as every sentence is in some scripts, between letters.
+pub(crate) fn wrap(text: &str, cells: u16) -> Vec<String> {
+    let cells = usize::from(cells);
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= cells => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => {
+                let mut line = String::new();
+                for c in word.chars() {
+                    line.push(c);
+                    if width(&line) > cells {
+                        line.pop();
+                        lines.push(std::mem::replace(&mut line, c.to_string()));
+                    }
+                }
+                lines.push(line);
+            }
+        }
+    }
+    lines
+}
+
 /// `left`, and `right` at the end of the line if there is room for both.
 pub(crate) fn ends(left: &str, right: &str, cells: usize) -> String {
     let room = cells.saturating_sub(width(right) + 1);
@@ -103,16 +130,23 @@ pub(crate) fn decided(result: &FixtureResult) -> String {
     }
 }
 
-/// `70' Vargas`, `90+4' (p)`
+/// `70' Vargas`, `90+4' Messi (p)`
 pub(crate) fn goal(goal: &Goal) -> String {
-    let added = goal.added.map_or_else(String::new, |added| format!("+{added}"));
     let how = match (goal.penalty, goal.own_goal) {
         (true, _) => " (p)",
         (false, true) => " (og)",
         (false, false) => "",
     };
     let player = goal.player.as_deref().map_or_else(String::new, |player| format!(" {}", safe(player)));
-    format!("{}{added}'{player}{how}", goal.minute)
+    format!("{}{player}{how}", minute_of(goal))
+}
+
+/// `70'`, `90+4'`
+pub(crate) fn minute_of(goal: &Goal) -> String {
+    match goal.added {
+        Some(added) => format!("{}+{added}'", goal.minute),
+        None => format!("{}'", goal.minute),
+    }
 }
 
 /// `23:28`
@@ -174,6 +208,8 @@ mod tests {
         ] {
             assert_eq!(fit(text, cells), fitted, "{text} in {cells}");
         }
+        assert_eq!(wrap("Leave the hall by exits A and C", 12), ["Leave the", "hall by", "exits A and", "C"]);
+        assert_eq!(wrap("日本代表 Unausweichlichkeit", 5), ["日本", "代表", "Unaus", "weich", "lichk", "eit"]);
         assert_eq!(ends("Gate 4 is closed", "[1/2]", 24), "Gate 4 is closed   [1/2]");
         assert_eq!(ends("Gate 4 is closed", "[1/2]", 16), "Gate 4 is~ [1/2]");
         assert_eq!(ends("Gate 4 is closed", "until 23:45", 14), "Gate 4 is clo~", "no room for both");

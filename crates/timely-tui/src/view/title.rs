@@ -3,41 +3,49 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::app::App;
 use crate::keys;
 use crate::link::minutes;
-use crate::view::text::{clock, clock_with_seconds, cut, fit, offset, safe, width};
+use crate::view::text::{clock, clock_with_seconds, fit, offset, safe, width, wrap};
 use crate::view::theme::Theme;
+use crate::view::write;
+
+/// Between the parts of the title.
+const GAP: &str = "  ";
+/// A name of fewer cells says nothing.
+const NAME_CELLS_MIN: usize = 8;
 
 /// Name of the event, demo, connection, clock. The connection is the last to go.
 pub(crate) fn line(app: &App, theme: Theme, cells: u16) -> Line<'static> {
     let cells = usize::from(cells);
     let connection = app.link.words(app.now);
     let style = if app.link.is_live(app.now) { theme.good() } else { theme.bad() };
-    let mut room = cells.saturating_sub(width(&connection) + 1);
-    let mut take = |words: Option<String>| match words {
-        Some(words) if width(&words) + 2 <= room => {
-            room -= width(&words) + 2;
-            format!("  {words}")
-        }
-        _ => String::new(),
+    let mut room = cells.saturating_sub(width(&connection));
+    let mut take = |words: Option<String>| {
+        words.filter(|words| {
+            let fits = width(words) + GAP.len() <= room;
+            room -= if fits { width(words) + GAP.len() } else { 0 };
+            fits
+        })
     };
     let demo = take(demo(app));
     let time =
         take(app.link.shown_time(app.now).map(|at| format!("{} {}", clock(at, &app.zone), offset(at, &app.zone))));
     let mut line = Line::default();
-    if room >= 6 {
-        line.push_span(Span::styled(fit(&format!(" {}", safe(&app.event.name)), room), theme.strong()));
+    if room >= NAME_CELLS_MIN {
+        let name = fit(&format!(" {}", safe(&app.event.name)), room - GAP.len());
+        line.extend([Span::styled(name, theme.strong()), Span::raw(GAP)]);
     }
-    line.push_span(Span::styled(demo, theme.strong()));
-    if !line.spans.iter().all(|span| span.content.is_empty()) {
-        line.push_span(Span::raw(" "));
+    if let Some(demo) = demo {
+        line.extend([Span::styled(demo, theme.strong()), Span::raw(GAP)]);
     }
     line.push_span(Span::styled(connection, style));
-    line.push_span(Span::raw(time));
+    if let Some(time) = time {
+        line.extend([Span::raw(GAP), Span::raw(time)]);
+    }
     line
 }
 
@@ -86,12 +94,14 @@ pub(crate) fn keys(theme: Theme, cells: u16) -> Line<'static> {
 
 /// The whole screen when the server has said its last word: what was shown may no longer be known.
 pub(crate) fn draw_end(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme, reason: &str) {
-    let name = cut(&safe(&app.event.name), usize::from(area.width));
-    let lines = vec![
-        Line::styled("ENDED", theme.bad()),
-        Line::raw(safe(reason)),
-        Line::styled(name, theme.strong()),
-        Line::raw("There will be no more news here. Press q to leave."),
-    ];
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), area);
+    let mut lines = Vec::new();
+    for (style, words) in [
+        (theme.bad(), "ENDED"),
+        (Style::new(), safe(reason).as_str()),
+        (theme.strong(), safe(&app.event.name).as_str()),
+        (Style::new(), "There will be no more news here. Press q to leave."),
+    ] {
+        lines.extend(wrap(words, area.width).into_iter().map(|line| Line::styled(line, style)));
+    }
+    write(frame, area, lines);
 }
