@@ -1,520 +1,572 @@
-//! Everything the dashboard knows, and how each message changes it. No I/O, no clock: time comes in
-//! as the duration since the start.
+//! What the dashboard knows, and how each message changes it.
+//!
+//! [`App::update`] is the only place that changes anything, and it is pure: time comes in, requests
+//! go out. Every frame can come again, in a replay or a snapshot, so everything is kept by the
+//! position that last told it: boards by `seq`, fixtures and announcements by `pos`, results by
+//! version. Reading keys, sockets and drawing are left to others.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use crossterm::event::KeyEvent;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use timely_client::live::{Said, Update};
+use timely_client::live::{Header, Message as LiveMessage, Said};
 use timely_core::announcement::{Announcement, AnnouncementType, Priority};
+use timely_core::cursor::Epoch;
 use timely_core::event::Event;
 use timely_core::fixture::{FixtureStatus, ScheduleItem};
 use timely_core::id::{AnnouncementId, FixtureId};
-use timely_core::live::{Control, RemovedAnnouncement};
-use timely_core::result::{FixtureResult, ResultState};
+use timely_core::live::{Control, Data, DataMessage};
+use timely_core::result::{FixtureResult, Score};
 use timely_core::standings::Row;
-use timely_core::topic::MessageType;
+use timely_core::topic::{Stream, Topic};
 
-use crate::keys::Intent;
+use crate::keys::{self, Action};
+use crate::link::Link;
+use crate::news::{Entry, News, Turn, What};
 
-/// Without a word from the server for so long, what is shown is stale. It speaks every 5 s.
-pub const STALE_AFTER: Duration = Duration::from_secs(12);
-/// Lines kept of what happened last.
-const LATEST_LINES_MAX: usize = 64;
+/// Announcements that are remembered, those that have left the screens included: a copy that comes
+/// late must not bring one back.
+const ANNOUNCEMENTS_MAX: usize = 1_000;
+/// How long one of several announcements stands in the banner.
+const BANNER_TURN: Duration = Duration::from_secs(8);
 
-/// Everything that can happen.
+/// Everything that can happen to the dashboard.
 #[derive(Debug)]
-pub enum Message {
-    Live(Update),
-    Intent(Intent),
+pub(crate) enum Message {
+    Key(KeyEvent),
+    Live(Live),
+    Loaded(Loaded),
+    /// A second has passed.
     Tick,
+    /// The terminal has another size; drawing finds out which.
+    Resize,
 }
 
-/// The connection, as it is.
+/// News of the stream.
+#[derive(Debug)]
+pub(crate) enum Live {
+    Said(Box<LiveMessage>),
+    Lost {
+        cause: String,
+        failures: u32,
+        retry_in: Duration,
+    },
+    /// The server does not want this viewer, for good.
+    Ended {
+        reason: String,
+    },
+}
+
+/// An answer to [`Request::Load`].
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    Opening { epoch: Epoch, is_demo: bool, results: Vec<FixtureResult> },
+    Failed { epoch: Epoch, cause: String },
+}
+
+/// What the dashboard wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
-    Connecting,
-    Live,
-    Reconnecting { failures: u32, retry_at: Duration },
+pub(crate) enum Request {
+    /// Read what the opening of the stream leaves out: every result (it has the newest 20), and
+    /// whether the server is a demo.
+    Load {
+        epoch: Epoch,
+    },
+    /// Try the connection now.
+    Reconnect,
+    /// Make people look up.
+    Bell,
+    /// Draw everything again: something else wrote on the terminal.
+    Redraw,
+    Quit,
 }
 
-/// Event time, from the server's last word.
-#[derive(Clone, Copy, Debug)]
-struct ServerClock {
-    time: Timestamp,
-    rate: f64,
-    heard: Duration,
+/// The group of a board; `None` for the one table of an event without groups.
+pub(crate) type Group = Option<String>;
+
+/// A table, and the `seq` of the frame that brought it.
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    seq: u64,
+    pub(crate) rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug)]
+struct KnownFixture {
+    pos: u64,
+    item: ScheduleItem,
+}
+
+#[derive(Clone, Debug)]
+struct KnownAnnouncement {
+    pos: u64,
+    /// `None` once it has left the screens.
+    announcement: Option<Announcement>,
+    /// False from the start of a snapshot until it is told again: what a snapshot does not tell has
+    /// left the screens meanwhile.
+    is_confirmed: bool,
+}
+
+/// Which table is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Choice {
+    /// The one that is being played.
+    Automatic,
+    Chosen(Group),
+}
+
+/// How far the first read of what the stream leaves out is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Load {
+    Wanted,
+    Asked,
+    Done,
 }
 
 /// The state of the dashboard.
-#[derive(Debug)]
-pub struct App {
-    pub event: Event,
-    /// Boards by group; the one of an event without groups under the empty name.
-    pub boards: BTreeMap<String, Vec<Row>>,
-    pub fixtures: BTreeMap<FixtureId, ScheduleItem>,
-    pub results: BTreeMap<FixtureId, FixtureResult>,
-    announcements: BTreeMap<AnnouncementId, Announcement>,
-    /// Newest first.
-    pub latest: VecDeque<(Timestamp, String)>,
-    pub link: Link,
-    /// The group the person chose; `None` follows the one that is played.
-    chosen: Option<String>,
-    peeks: bool,
-    clock: Option<ServerClock>,
-    heard: Option<Duration>,
-    now: Duration,
-    is_over: bool,
-}
-
-#[derive(Deserialize)]
-struct Envelope<D> {
-    data: D,
-}
-
-#[derive(Deserialize)]
-struct BoardData {
-    group: Option<String>,
-    leaderboard: Vec<Row>,
-}
-
-#[derive(Deserialize)]
-struct ScheduleData {
-    schedule: Vec<ScheduleItem>,
-}
-
-#[derive(Deserialize)]
-struct ResultData {
-    result: FixtureResult,
-}
-
-#[derive(Deserialize)]
-struct AnnouncementData<A> {
-    announcement: A,
-}
-
-#[derive(Deserialize)]
-struct EventData {
-    event: Event,
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) event: Event,
+    pub(crate) zone: TimeZone,
+    pub(crate) link: Link,
+    pub(crate) is_demo: bool,
+    pub(crate) colour: bool,
+    /// When the last message came; drawing knows no other time.
+    pub(crate) now: Instant,
+    pub(crate) news: News,
+    /// Something that went wrong and has not been put right.
+    pub(crate) notice: Option<String>,
+    started: Instant,
+    event_seq: u64,
+    epoch: Option<Epoch>,
+    boards: BTreeMap<Group, Board>,
+    schedule_seq: u64,
+    fixtures: BTreeMap<FixtureId, KnownFixture>,
+    results: BTreeMap<FixtureId, FixtureResult>,
+    announcements: BTreeMap<AnnouncementId, KnownAnnouncement>,
+    load: Load,
+    choice: Choice,
+    /// Emergencies up to this `pos` have been looked behind.
+    behind: u64,
 }
 
 impl App {
-    pub fn new(event: Event) -> Self {
+    /// A dashboard that has heard nothing yet.
+    pub(crate) fn new(event: Event, colour: bool, now: Instant) -> Self {
         Self {
+            zone: zone(&event),
             event,
+            link: Link::new(),
+            is_demo: false,
+            colour,
+            now,
+            news: News::default(),
+            notice: None,
+            started: now,
+            event_seq: 0,
+            epoch: None,
             boards: BTreeMap::new(),
+            schedule_seq: 0,
             fixtures: BTreeMap::new(),
             results: BTreeMap::new(),
             announcements: BTreeMap::new(),
-            latest: VecDeque::new(),
-            link: Link::Connecting,
-            chosen: None,
-            peeks: false,
-            clock: None,
-            heard: None,
-            now: Duration::ZERO,
-            is_over: false,
+            load: Load::Wanted,
+            choice: Choice::Automatic,
+            behind: 0,
         }
     }
 
-    /// Takes in what happened at `now`.
-    pub fn update(&mut self, message: Message, now: Duration) {
+    /// Takes in a message that came at `now`; answers what is to be done about it.
+    pub(crate) fn update(&mut self, message: Message, now: Instant) -> Vec<Request> {
         self.now = now;
         match message {
-            Message::Tick => {}
-            Message::Intent(intent) => self.obey(intent),
-            Message::Live(Update::Lost { failures, retry_in, .. }) => {
-                self.link = Link::Reconnecting { failures, retry_at: now + retry_in };
+            Message::Key(key) => self.key(&key).into_iter().collect(),
+            Message::Live(Live::Said(message)) => self.said(&message),
+            Message::Live(Live::Lost { cause, failures, retry_in }) => {
+                self.link.lose(cause, failures, now + retry_in);
+                Vec::new()
             }
-            Message::Live(Update::Message(message)) => {
-                self.heard = Some(now);
-                match message.said {
-                    Said::Control(control) => self.control(&control),
-                    Said::Data(header) => {
-                        // A message of a newer server that does not read is left out, not fatal.
-                        if self.data(header.kind, header.replay, header.timestamp, &message.text).is_err() {
-                            self.tell(header.timestamp, format!("a {} could not be read", header.kind));
-                        }
-                    }
-                    Said::Unknown => {}
+            Message::Live(Live::Ended { reason }) => {
+                self.link.end(reason);
+                Vec::new()
+            }
+            Message::Loaded(loaded) => {
+                self.loaded(loaded);
+                Vec::new()
+            }
+            Message::Tick | Message::Resize => Vec::new(),
+        }
+    }
+
+    fn key(&mut self, key: &KeyEvent) -> Option<Request> {
+        match keys::action(key)? {
+            Action::NextGroup => self.step_group(1),
+            Action::PreviousGroup => self.step_group(self.boards.len().saturating_sub(1)),
+            Action::AutomaticGroup => self.choice = Choice::Automatic,
+            Action::Behind => self.behind = if self.emergency().is_some() { self.last_emergency() } else { 0 },
+            Action::Reconnect => {
+                self.link.retry(self.now);
+                return Some(Request::Reconnect);
+            }
+            Action::Redraw => return Some(Request::Redraw),
+            Action::Quit => return Some(Request::Quit),
+        }
+        None
+    }
+
+    fn step_group(&mut self, by: usize) {
+        if let Some((shown, _)) = self.board() {
+            let at = self.boards.keys().position(|group| group == shown).unwrap_or_default();
+            let next = self.boards.keys().nth((at + by) % self.boards.len()).cloned();
+            self.choice = next.map_or(Choice::Automatic, Choice::Chosen);
+        }
+    }
+
+    fn said(&mut self, message: &LiveMessage) -> Vec<Request> {
+        self.link.hear(self.now);
+        match &message.said {
+            Said::Data(header) => match data(&message.text) {
+                Ok(data) => self.data(header, data),
+                Err(error) => {
+                    self.notice =
+                        Some(format!("a {} is not understood ({error}); is the server newer than this?", header.kind));
+                    Vec::new()
                 }
-            }
+            },
+            Said::Control(control) => self.control(control),
+            // A newer server may say things that are of no use here.
+            Said::Unknown => Vec::new(),
         }
     }
 
-    /// Whether the person has left.
-    pub const fn is_over(&self) -> bool {
-        self.is_over
-    }
-
-    fn obey(&mut self, intent: Intent) {
-        match intent {
-            Intent::Quit => self.is_over = true,
-            Intent::Peek => self.peeks = !self.peeks,
-            Intent::Retry => {}
-            Intent::FollowLive => self.chosen = None,
-            Intent::NextGroup | Intent::PreviousGroup => {
-                let groups: Vec<&String> = self.boards.keys().collect();
-                let at = groups.iter().position(|group| Some(group.as_str()) == self.group()).unwrap_or(0);
-                let step = if intent == Intent::NextGroup { 1 } else { groups.len().saturating_sub(1) };
-                self.chosen = groups.get((at + step) % groups.len().max(1)).map(|group| (*group).clone());
-            }
-        }
-    }
-
-    fn control(&mut self, control: &Control) {
+    fn control(&mut self, control: &Control) -> Vec<Request> {
         match control {
-            Control::Live { .. } => self.link = Link::Live,
-            Control::Status { server_time, clock_rate, .. } => {
-                self.link = Link::Live;
-                self.clock = Some(ServerClock { time: *server_time, rate: *clock_rate, heard: self.now });
-            }
-            _ => {}
-        }
-    }
-
-    fn data(&mut self, kind: MessageType, replay: bool, at: Timestamp, text: &str) -> Result<(), serde_json::Error> {
-        match kind {
-            MessageType::LeaderboardUpdate => {
-                let BoardData { group, leaderboard } = read(text)?;
-                self.boards.insert(group.unwrap_or_default(), leaderboard);
-            }
-            MessageType::ScheduleUpdate => {
-                let ScheduleData { schedule } = read(text)?;
-                self.fixtures = schedule.into_iter().map(|item| (item.fixture_id, item)).collect();
-            }
-            MessageType::FixtureUpdate => {
-                let item: ScheduleItem = read(text)?;
-                if !replay {
-                    self.tell_fixture(&item, at);
-                }
-                self.fixtures.insert(item.fixture_id, item);
-            }
-            MessageType::ResultUpdate => {
-                let ResultData { result } = read(text)?;
-                let known = self.results.get(&result.fixture_id);
-                if known.is_none_or(|known| known.version < result.version) {
-                    self.tell_result(&result, at);
-                    self.results.insert(result.fixture_id, result);
+            Control::Connected { epoch, timestamp, .. } => {
+                self.link.greeted(*timestamp, self.now);
+                self.notice = None;
+                if self.epoch.as_ref() != Some(epoch) {
+                    self.forget();
+                    self.epoch = Some(epoch.clone());
                 }
             }
-            MessageType::AnnouncementUpdate => {
-                let AnnouncementData::<Announcement> { announcement } = read(text)?;
-                self.tell(at, format!("INFO {}", announcement.title));
-                self.announcements.insert(announcement.id, announcement);
+            Control::Subscribed { stream: Stream::Announcements, recovered: false, .. } => self.doubt_announcements(),
+            Control::Resync { topics, .. } => {
+                if topics.iter().copied().any(|topic| topic.stream() == Some(Stream::Announcements)) {
+                    self.doubt_announcements();
+                }
+                if topics.iter().copied().any(|topic| topic.stream() == Some(Stream::Results)) {
+                    self.load = Load::Wanted;
+                }
             }
-            MessageType::AnnouncementRemoved => {
-                let AnnouncementData::<RemovedAnnouncement> { announcement } = read(text)?;
-                self.announcements.remove(&announcement.id);
+            Control::Subscribed { stream: Stream::Results, recovered: false, .. } => self.load = Load::Wanted,
+            Control::Live { topics, .. } => {
+                if topics.iter().copied().any(|topic| matches!(topic, Topic::EventAnnouncements(_))) {
+                    self.drop_doubted_announcements();
+                }
+                return self.ask();
             }
-            MessageType::EventUpdate => {
-                let EventData { event } = read(text)?;
-                self.event = event;
+            Control::Status { server_time, clock_rate, stale_since, .. } => {
+                self.link.status(*server_time, *clock_rate, *stale_since, self.now);
+                // A read that failed is tried again at this pace.
+                return self.ask();
             }
-            MessageType::TeamUpdate => {}
+            Control::Error { message, .. } => self.notice = Some(format!("the server says: {message}")),
+            Control::Subscribed { .. } | Control::Unsubscribed { .. } | Control::Pong { .. } => {}
         }
-        Ok(())
+        Vec::new()
     }
 
-    fn tell(&mut self, at: Timestamp, line: String) {
-        self.latest.push_front((at, line));
-        self.latest.truncate(LATEST_LINES_MAX);
+    fn ask(&mut self) -> Vec<Request> {
+        match &self.epoch {
+            Some(epoch) if self.load == Load::Wanted => {
+                self.load = Load::Asked;
+                vec![Request::Load { epoch: epoch.clone() }]
+            }
+            _ => Vec::new(),
+        }
     }
 
-    fn tell_result(&mut self, result: &FixtureResult, at: Timestamp) {
-        let Some(fixture) = self.fixtures.get(&result.fixture_id) else { return };
-        let Some(score) = result.score() else {
-            let line = format!("ANNULLED {} v {}", side(&fixture.home_team), side(&fixture.away_team));
-            return self.tell(at, line);
-        };
-        let what = match (result.state, result.minute) {
-            (ResultState::Live, Some(minute)) => format!("{minute}'"),
-            (ResultState::Live, None) => "LIVE".to_owned(),
-            (ResultState::Official, _) => "OFFICIAL".to_owned(),
-            _ => "FT".to_owned(),
-        };
-        let line = format!("{what} {} {score} {}", side(&fixture.home_team), side(&fixture.away_team));
-        self.tell(at, line);
+    fn loaded(&mut self, loaded: Loaded) {
+        match loaded {
+            Loaded::Opening { epoch, is_demo, results } if self.epoch.as_ref() == Some(&epoch) => {
+                for result in results {
+                    self.keep_result(result);
+                }
+                self.is_demo = is_demo;
+                self.notice = None;
+                self.load = Load::Done;
+            }
+            Loaded::Failed { epoch, cause } if self.epoch.as_ref() == Some(&epoch) => {
+                self.notice = Some(format!("older results are missing: {cause}"));
+                self.load = Load::Wanted;
+            }
+            // Asked of a log that has been replaced since; the new one was asked for itself.
+            Loaded::Opening { .. } | Loaded::Failed { .. } => {}
+        }
     }
 
-    fn tell_fixture(&mut self, item: &ScheduleItem, at: Timestamp) {
-        let moved = self.fixtures.get(&item.fixture_id).is_some_and(|known| known.start_at != item.start_at);
-        let sides = format!("{} v {}", side(&item.home_team), side(&item.away_team));
-        if moved {
-            let start = item.start_at.to_zoned(self.zone()).strftime("%a %H:%M").to_string();
-            self.tell(at, format!("MOVED #{} {sides} to {start}", item.number));
-        } else if matches!(item.status, FixtureStatus::Cancelled | FixtureStatus::Postponed | FixtureStatus::Abandoned)
+    /// Another log: nothing that is known can be compared with what comes.
+    fn forget(&mut self) {
+        self.event_seq = 0;
+        self.boards.clear();
+        self.schedule_seq = 0;
+        self.fixtures.clear();
+        self.results.clear();
+        self.announcements.clear();
+        self.news.clear();
+        self.load = Load::Wanted;
+        self.behind = 0;
+    }
+
+    fn data(&mut self, header: &Header, data: Data) -> Vec<Request> {
+        let (pos, at) = (header.pos, header.timestamp);
+        match data {
+            Data::Leaderboard { group, leaderboard, .. } => {
+                if self.boards.get(&group).is_none_or(|known| header.seq > known.seq) {
+                    self.boards.insert(group, Board { seq: header.seq, rows: leaderboard });
+                }
+            }
+            Data::Schedule { schedule, .. } => self.schedule(header.seq, pos, schedule),
+            Data::Event { event, .. } => {
+                if header.seq > self.event_seq {
+                    self.event_seq = header.seq;
+                    self.zone = zone(&event);
+                    self.event = event;
+                }
+            }
+            Data::Fixture { fixture, .. } => self.fixture(pos, at, fixture),
+            Data::Result { result, .. } => self.result(pos, at, result),
+            Data::Announcement { announcement, .. } => return self.announcement(pos, at, announcement),
+            Data::AnnouncementRemoved { announcement, .. } => {
+                if self.keep_announcement(announcement.id, pos, None) {
+                    self.news.remove_announcement(announcement.id);
+                }
+            }
+            // Sent on the topics of teams, which this screen does not follow.
+            Data::Team { .. } => {}
+        }
+        Vec::new()
+    }
+
+    /// The whole schedule, true as of `pos`: what a single fixture has told since stays.
+    fn schedule(&mut self, seq: u64, pos: u64, schedule: Vec<ScheduleItem>) {
+        if seq <= self.schedule_seq {
+            return;
+        }
+        self.schedule_seq = seq;
+        self.fixtures.retain(|_, known| known.pos > pos);
+        for item in schedule {
+            self.fixtures.entry(item.fixture_id).or_insert(KnownFixture { pos, item });
+        }
+    }
+
+    fn fixture(&mut self, pos: u64, at: Timestamp, item: ScheduleItem) {
+        let known = self.fixtures.get(&item.fixture_id);
+        let before = known.filter(|known| known.pos < pos).map(|known| &known.item);
+        if let Some(turn) = Turn::of(before, &item) {
+            self.news.add(pos, Entry { at, what: What::Fixture { fixture: Box::new(item.clone()), turn } });
+        }
+        // The schedule is the truth as of its `seq`, also about fixtures that it no longer has.
+        if pos > self.schedule_seq && known.is_none_or(|known| known.pos < pos) {
+            self.fixtures.insert(item.fixture_id, KnownFixture { pos, item });
+        }
+    }
+
+    fn result(&mut self, pos: u64, at: Timestamp, result: FixtureResult) {
+        let known = self.results.get(&result.fixture_id);
+        let before = known.filter(|known| known.version < result.version).and_then(FixtureResult::score);
+        self.news.add(pos, Entry { at, what: What::Result { result: Box::new(result.clone()), before } });
+        self.keep_result(result);
+    }
+
+    fn keep_result(&mut self, result: FixtureResult) {
+        if self.results.get(&result.fixture_id).is_none_or(|known| result.version > known.version) {
+            self.results.insert(result.fixture_id, result);
+        }
+    }
+
+    fn announcement(&mut self, pos: u64, at: Timestamp, announcement: Announcement) -> Vec<Request> {
+        let is_emergency = announcement.kind == AnnouncementType::Emergency;
+        if !self.keep_announcement(announcement.id, pos, Some(announcement.clone())) {
+            return Vec::new();
+        }
+        // Said again, or edited: one entry, where it was said last.
+        self.news.remove_announcement(announcement.id);
+        self.news.add(pos, Entry { at, what: What::Announcement(Box::new(announcement)) });
+        if is_emergency { vec![Request::Bell] } else { Vec::new() }
+    }
+
+    /// Whether this was news.
+    fn keep_announcement(&mut self, id: AnnouncementId, pos: u64, announcement: Option<Announcement>) -> bool {
+        if let Some(known) = self.announcements.get_mut(&id)
+            && known.pos >= pos
         {
-            self.tell(at, format!("{} #{} {sides}", item.status, item.number));
+            known.is_confirmed |= known.pos == pos;
+            return false;
+        }
+        self.announcements.insert(id, KnownAnnouncement { pos, announcement, is_confirmed: true });
+        if self.announcements.len() > ANNOUNCEMENTS_MAX {
+            self.announcements.pop_first();
+        }
+        true
+    }
+
+    fn doubt_announcements(&mut self) {
+        for known in self.announcements.values_mut() {
+            known.is_confirmed = false;
         }
     }
 
-    /// The zone in which times are shown: the venue's, as the event has it.
-    pub fn zone(&self) -> TimeZone {
-        TimeZone::get(&self.event.timezone).unwrap_or(TimeZone::UTC)
-    }
-
-    /// Event time now; it stands still while the screen is stale.
-    pub fn event_time(&self) -> Option<Timestamp> {
-        let clock = self.clock?;
-        let since = (self.now.saturating_sub(clock.heard)).min(STALE_AFTER).as_secs_f64() * clock.rate;
-        clock.time.checked_add(SignedDuration::try_from_secs_f64(since).ok()?).ok()
-    }
-
-    /// How much faster than real time the event runs, if it does.
-    pub fn demo_rate(&self) -> Option<f64> {
-        self.clock.map(|clock| clock.rate).filter(|rate| (rate - 1.0).abs() > f64::EPSILON)
-    }
-
-    /// Time since the server's last word; `None` before the first.
-    pub fn age(&self) -> Option<Duration> {
-        self.heard.map(|heard| self.now.saturating_sub(heard))
-    }
-
-    /// Whether the state shown may no longer be true.
-    pub fn is_stale(&self) -> bool {
-        self.age().is_none_or(|age| age >= STALE_AFTER)
-    }
-
-    /// Time left until the next try to connect.
-    pub fn retry_in(&self) -> Option<Duration> {
-        match self.link {
-            Link::Reconnecting { retry_at, .. } => Some(retry_at.saturating_sub(self.now)),
-            Link::Connecting | Link::Live => None,
+    fn drop_doubted_announcements(&mut self) {
+        for (id, known) in &mut self.announcements {
+            if !known.is_confirmed && known.announcement.take().is_some() {
+                self.news.remove_announcement(*id);
+            }
         }
     }
 
-    /// The group shown: the chosen one, else the first that is being played, else the first.
-    pub fn group(&self) -> Option<&str> {
-        if let Some(chosen) = &self.chosen
-            && self.boards.contains_key(chosen)
+    // ---- what the view asks
+
+    /// The table to show, with its group.
+    pub(crate) fn board(&self) -> Option<(&Group, &Board)> {
+        if let Choice::Chosen(group) = &self.choice
+            && let Some(found) = self.boards.get_key_value(group)
         {
-            return Some(chosen);
+            return Some(found);
         }
-        let playing =
-            self.playing().filter_map(|item| item.group.as_deref()).find(|group| self.boards.contains_key(*group));
-        playing.or_else(|| self.boards.keys().next().map(String::as_str))
+        let played = self.live().find_map(|fixture| self.boards.get_key_value(&fixture.group));
+        let told = || {
+            self.news.latest().find_map(|entry| match &entry.what {
+                What::Result { result, .. } => self.boards.get_key_value(&result.group),
+                What::Fixture { .. } | What::Announcement(_) => None,
+            })
+        };
+        played.or_else(told).or_else(|| self.boards.first_key_value())
+    }
+
+    /// Whether the table follows what is being played.
+    pub(crate) fn is_group_automatic(&self) -> bool {
+        self.choice == Choice::Automatic
+    }
+
+    /// Whether there is more than one table to choose from.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.boards.len() > 1
     }
 
     /// Fixtures that are being played, by number.
-    pub fn playing(&self) -> impl Iterator<Item = &ScheduleItem> {
-        let mut playing: Vec<_> = self
-            .fixtures
+    pub(crate) fn live(&self) -> impl Iterator<Item = &ScheduleItem> {
+        let mut live = self.with_status(&[FixtureStatus::Live, FixtureStatus::Paused]);
+        live.sort_by_key(|fixture| fixture.number);
+        live.into_iter()
+    }
+
+    /// Fixtures to come, the next first.
+    pub(crate) fn next(&self) -> Vec<&ScheduleItem> {
+        let mut next = self.with_status(&[FixtureStatus::Scheduled]);
+        next.sort_by_key(|fixture| (fixture.start_at, fixture.number));
+        next
+    }
+
+    fn with_status(&self, any_of: &[FixtureStatus]) -> Vec<&ScheduleItem> {
+        self.fixtures.values().map(|known| &known.item).filter(|item| any_of.contains(&item.status)).collect()
+    }
+
+    /// Whether the schedule has been told.
+    pub(crate) fn has_schedule(&self) -> bool {
+        self.schedule_seq > 0
+    }
+
+    pub(crate) fn fixture_of(&self, id: FixtureId) -> Option<&ScheduleItem> {
+        self.fixtures.get(&id).map(|known| &known.item)
+    }
+
+    /// The result of a fixture, unless it was removed.
+    pub(crate) fn result_of(&self, id: FixtureId) -> Option<(&FixtureResult, Score)> {
+        let result = self.results.get(&id)?;
+        Some((result, result.score()?))
+    }
+
+    /// The short name of a team of the schedule.
+    pub(crate) fn code_of(&self, row: &Row) -> Option<&str> {
+        self.fixtures
             .values()
-            .filter(|item| matches!(item.status, FixtureStatus::Live | FixtureStatus::Paused))
-            .collect();
-        playing.sort_by_key(|item| item.number);
-        playing.into_iter()
+            .flat_map(|known| [&known.item.home_team, &known.item.away_team])
+            .find(|team| team.id == Some(row.team_id))
+            .and_then(|team| team.code.as_deref())
     }
 
-    /// Fixtures to come, in order of time.
-    pub fn coming(&self) -> impl Iterator<Item = &ScheduleItem> {
-        let mut coming: Vec<_> =
-            self.fixtures.values().filter(|item| item.status == FixtureStatus::Scheduled).collect();
-        coming.sort_by_key(|item| (item.start_at, item.number));
-        coming.into_iter()
+    /// Event time now.
+    pub(crate) fn event_now(&self) -> Option<Timestamp> {
+        self.link.event_now(self.now)
     }
 
-    /// Active announcements, loudest and newest first.
-    pub fn announcements(&self) -> Vec<&Announcement> {
-        let now = self.event_time();
+    /// The emergency that takes the screen over, and how many there are.
+    pub(crate) fn emergency(&self) -> Option<(&Announcement, usize)> {
+        let mut all = self.active(|announcement| announcement.kind == AnnouncementType::Emergency);
+        all.retain(|(pos, _)| *pos > self.behind);
+        Some((self.turn_of(&all)?, all.len()))
+    }
+
+    /// Whether an emergency is going on behind which somebody looks.
+    pub(crate) fn is_behind_emergency(&self) -> bool {
+        self.last_emergency() > 0 && self.emergency().is_none()
+    }
+
+    fn last_emergency(&self) -> u64 {
+        let all = self.active(|announcement| announcement.kind == AnnouncementType::Emergency);
+        all.first().map_or(0, |(pos, _)| *pos)
+    }
+
+    /// The announcement of this priority that stands in the banner: which of how many.
+    pub(crate) fn banner(&self, priority: Priority) -> Option<(&Announcement, usize, usize)> {
+        let all = self.active(|announcement| {
+            announcement.priority == priority && announcement.kind != AnnouncementType::Emergency
+        });
+        let announcement = self.turn_of(&all)?;
+        let at = all.iter().position(|(_, other)| other.id == announcement.id)?;
+        Some((announcement, at + 1, all.len()))
+    }
+
+    /// Announcements that stand and have not expired, newest first.
+    fn active(&self, wanted: impl Fn(&Announcement) -> bool) -> Vec<(u64, &Announcement)> {
         let mut active: Vec<_> = self
             .announcements
             .values()
-            .filter(|announcement| match (announcement.expires_at, now) {
-                (Some(expires_at), Some(now)) => expires_at > now,
-                _ => true,
-            })
+            .filter_map(|known| Some((known.pos, known.announcement.as_ref()?)))
+            .filter(|(_, announcement)| wanted(announcement) && !self.is_expired(announcement))
             .collect();
-        active.sort_by(|a, b| a.priority.cmp(&b.priority).then(b.created_at.cmp(&a.created_at)));
+        active.sort_by_key(|(pos, _)| std::cmp::Reverse(*pos));
         active
     }
 
-    /// The announcement that must not be missed.
-    pub fn banner(&self) -> Option<&Announcement> {
-        self.announcements()
-            .into_iter()
-            .find(|announcement| matches!(announcement.priority, Priority::Urgent | Priority::High))
-    }
-
-    /// The emergency that takes over the screen, unless the person looks behind it.
-    pub fn emergency(&self) -> Option<&Announcement> {
-        if self.peeks {
-            return None;
+    /// Whether its time is over, whether or not the server has said so yet.
+    pub(crate) fn is_expired(&self, announcement: &Announcement) -> bool {
+        match (announcement.expires_at, self.event_now()) {
+            (Some(expires_at), Some(now)) => expires_at <= now,
+            _ => false,
         }
-        self.announcements().into_iter().find(|announcement| announcement.kind == AnnouncementType::Emergency)
+    }
+
+    /// Whose turn it is among several.
+    fn turn_of<'a>(&self, all: &[(u64, &'a Announcement)]) -> Option<&'a Announcement> {
+        let turns = self.now.saturating_duration_since(self.started).as_secs() / BANNER_TURN.as_secs();
+        let at = turns.checked_rem(all.len() as u64)?;
+        all.get(usize::try_from(at).ok()?).map(|(_, announcement)| *announcement)
     }
 }
 
-fn read<D: DeserializeOwned>(text: &str) -> Result<D, serde_json::Error> {
-    serde_json::from_str::<Envelope<D>>(text).map(|envelope| envelope.data)
+fn data(text: &str) -> Result<Data, serde_json::Error> {
+    let message: DataMessage<'_> = serde_json::from_str(text)?;
+    serde_json::from_str(message.data.get())
 }
 
-/// The short name of a side.
-pub fn side(team: &timely_core::fixture::TeamLabel) -> &str {
-    team.code.as_deref().unwrap_or(&team.name)
+/// The zone of the event. Where the machine does not know it, times are in UTC, which the screen says.
+fn zone(event: &Event) -> TimeZone {
+    TimeZone::get(&event.timezone).unwrap_or(TimeZone::UTC)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use timely_client::live::Message as Heard;
-
-    use super::*;
-
-    /// Takes in a message as it comes over the wire, one second after the last.
-    pub(crate) fn hear(app: &mut App, text: &str) {
-        let message = Heard::parse(text.to_owned()).unwrap_or_else(|error| panic!("{error}: {text}"));
-        app.update(Message::Live(Update::Message(message)), app.now + Duration::from_secs(1));
-    }
-
-    pub(crate) fn announcement(id: i64, kind: &str, priority: &str, title: &str) -> String {
-        format!(
-            r#"{{"type":"announcement_update","data":{{"event_id":1,"announcement":{{"id":{id},"title":"{title}","message":"","type":"{kind}","priority":"{priority}","is_public":true,"team_ids":[],"created_by":{{"id":1,"name":"Owner"}},"created_at":"2022-12-01T20:00:00Z","expires_at":null,"version":1}},"timestamp":"2022-12-01T20:00:00Z"}},"timestamp":"2022-12-01T20:00:00Z","topic":"event_1_announcements","seq":{id},"pos":{id}}}"#
-        )
-    }
-
-    fn board(rows: &[(u32, &str, [u32; 6], i64)]) -> String {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(position, name, [played, won, drawn, lost, gf, ga], points)| {
-                let gd = i64::from(*gf) - i64::from(*ga);
-                format!(
-                    r#"{{"position":{position},"team_id":{position},"team_name":"{name}","points":{points},"played":{played},"won":{won},"drawn":{drawn},"lost":{lost},"gf":{gf},"ga":{ga},"gd":{gd},"live":1,"provisional":0,"decided_by":null,"shared":false}}"#
-                )
-            })
-            .collect();
-        format!(
-            r#"{{"type":"leaderboard_update","data":{{"event_id":1,"group":"E","leaderboard":[{}],"timestamp":"2022-12-01T20:00:00Z"}},"timestamp":"2022-12-01T20:00:00Z","topic":"event_1_results","seq":5,"pos":5}}"#,
-            rows.join(",")
-        )
-    }
-
-    fn item(number: u32, home: &str, away: &str, start_at: &str, status: &str, group: &str) -> String {
-        let team = |code: &str| match code {
-            "" => r#"{"id":null,"name":"TBD"}"#.to_owned(),
-            code => format!(r#"{{"id":{number}1,"name":"{code} long name","code":"{code}"}}"#),
-        };
-        let slot = if home.is_empty() { r#""1st of E""# } else { "null" };
-        let (home, away) = (team(home), team(away));
-        format!(
-            r#"{{"fixture_id":{number},"number":{number},"home_team":{home},"away_team":{away},"home_slot":{slot},"away_slot":{slot},"start_at":"{start_at}","venue":{{"id":1,"name":"Al Bayt Stadium"}},"area":null,"status":"{status}","round":"Matchday 12","phase":"RR","group":"{group}","version":1}}"#
-        )
-    }
-
-    fn result(fixture: u32, home: u16, away: u16, minute: u16, version: i64) -> String {
-        format!(
-            r#"{{"type":"result_update","data":{{"event_id":1,"result":{{"result_id":{fixture},"fixture_id":{fixture},"number":{fixture},"home_team_id":1,"away_team_id":2,"home_score":{home},"away_score":{away},"ft_home":null,"ft_away":null,"pen_home":null,"pen_away":null,"winner_id":null,"is_draw":false,"state":"LIVE","minute":{minute},"goals":[],"group":"E","finalized_at":null,"verified_at":null,"created":false,"updated_at":"2022-12-01T20:28:00Z","version":{version}}},"timestamp":"2022-12-01T20:28:00Z"}},"timestamp":"2022-12-01T20:28:00Z","topic":"event_1_results","seq":{version},"pos":{version}}}"#
-        )
-    }
-
-    const STATUS: &str = r#"{"type":"status","pos":9,"server_time":"2022-12-01T20:28:00Z","clock_rate":60.0}"#;
-
-    /// Between 70' and 73' of the last evening of Group E.
-    pub(crate) fn evening() -> App {
-        let mut app = empty();
-        hear_evening(&mut app);
-        app
-    }
-
-    /// Before the first message.
-    pub(crate) fn empty() -> App {
-        let event: Event = serde_json::from_str(
-            r#"{"id":1,"name":"World Cup 2022","starts_on":"2022-11-20","ends_on":"2022-12-18","timezone":"Asia/Qatar","visibility":"PUBLIC","status":"UPCOMING","rules":"fifa-world-cup-2022","count":"LIVE"}"#,
-        )
-        .unwrap();
-        App::new(event)
-    }
-
-    fn hear_evening(app: &mut App) {
-        hear(
-            &mut app,
-            &board(&[
-                (1, "Japan", [3, 2, 0, 1, 4, 3], 6),
-                (2, "Costa Rica", [3, 2, 0, 1, 3, 8], 6),
-                (3, "Spain", [3, 1, 1, 1, 9, 3], 4),
-                (4, "Germany", [3, 0, 1, 2, 3, 5], 1),
-            ]),
-        );
-        let schedule = [
-            item(43, "CRC", "GER", "2022-12-01T19:00:00Z", "LIVE", "E"),
-            item(44, "JPN", "ESP", "2022-12-01T19:00:00Z", "PAUSED", "E"),
-            item(47, "KOR", "POR", "2022-12-02T15:00:00Z", "SCHEDULED", "H"),
-            item(53, "", "", "2022-12-05T15:00:00Z", "SCHEDULED", "E"),
-        ];
-        hear(
-            &mut app,
-            &format!(
-                r#"{{"type":"schedule_update","data":{{"event_id":1,"schedule":[{}],"timestamp":"2022-12-01T20:00:00Z"}},"timestamp":"2022-12-01T20:00:00Z","topic":"event_1_schedule","seq":5,"pos":5}}"#,
-                schedule.join(",")
-            ),
-        );
-        hear(app, &result(43, 2, 1, 70, 3));
-        hear(app, &result(44, 2, 1, 51, 4));
-        hear(app, &announcement(1, "GENERAL", "HIGH", "Gate 4 is closed"));
-        hear(app, STATUS);
-    }
-
-    #[test]
-    fn the_badge_says_live_only_while_the_server_speaks() {
-        let mut app = empty();
-        assert!(app.is_stale() && app.link == Link::Connecting, "nothing heard yet");
-        hear(&mut app, STATUS);
-        assert!(!app.is_stale() && app.link == Link::Live);
-        let heard = app.now;
-        app.update(Message::Tick, heard + Duration::from_secs(11));
-        assert!(!app.is_stale());
-        app.update(Message::Tick, heard + Duration::from_secs(12));
-        assert!(app.is_stale(), "twelve seconds without a word");
-        let lost = Update::Lost { cause: "cut".into(), failures: 3, retry_in: Duration::from_secs(5) };
-        app.update(Message::Live(lost), heard + Duration::from_secs(13));
-        app.update(Message::Tick, heard + Duration::from_secs(15));
-        assert_eq!(app.retry_in(), Some(Duration::from_secs(3)));
-        hear(&mut app, STATUS);
-        assert!(!app.is_stale() && app.link == Link::Live);
-    }
-
-    #[test]
-    fn a_match_clock_runs_with_the_event_and_stops_when_it_is_stale() {
-        let mut app = empty();
-        hear(&mut app, STATUS);
-        let (heard, start) = (app.now, app.event_time().unwrap());
-        app.update(Message::Tick, heard + Duration::from_secs(2));
-        assert_eq!(app.event_time().unwrap().duration_since(start).as_secs(), 120, "sixty times as fast");
-        app.update(Message::Tick, heard + Duration::from_secs(60));
-        assert_eq!(app.event_time().unwrap().duration_since(start).as_secs(), 720, "no further than was heard");
-    }
-
-    #[test]
-    fn an_older_result_never_replaces_a_newer_one_and_none_is_told_twice() {
-        let mut app = evening();
-        let told = app.latest.len();
-        hear(&mut app, &result(43, 1, 1, 58, 2));
-        hear(&mut app, &result(43, 2, 1, 70, 3));
-        assert_eq!(app.results[&FixtureId(43)].home_score, Some(2));
-        assert_eq!(app.latest.len(), told);
-        hear(&mut app, &result(43, 2, 2, 73, 5));
-        assert_eq!(app.latest[0].1, "73' CRC 2-2 GER");
-    }
-
-    #[test]
-    fn arrows_choose_a_group_and_f_follows_the_one_that_is_played() {
-        let mut app = evening();
-        let other = board(&[(1, "Reds", [0; 6], 0)]).replace(r#""group":"E""#, r#""group":"A""#);
-        hear(&mut app, &other);
-        assert_eq!(app.group(), Some("E"), "it is being played");
-        for (intent, group) in [
-            (Intent::NextGroup, "A"),
-            (Intent::NextGroup, "E"),
-            (Intent::PreviousGroup, "A"),
-            (Intent::FollowLive, "E"),
-        ] {
-            app.update(Message::Intent(intent), app.now);
-            assert_eq!(app.group(), Some(group), "{intent:?}");
-        }
-        app.update(Message::Intent(Intent::Quit), app.now);
-        assert!(app.is_over());
-    }
-}
+mod tests;

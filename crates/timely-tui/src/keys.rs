@@ -1,43 +1,72 @@
-//! Which key means what. The hint line is made from the same table.
+//! Which key does what. The footer of the screen is made from the same table, so that no key is
+//! shown that does nothing.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-/// What the person wants. Nothing here writes to the server.
+/// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    Quit,
+pub(crate) enum Action {
     NextGroup,
     PreviousGroup,
-    /// Follow the group that is being played.
-    FollowLive,
-    /// Look behind an emergency, and back.
-    Peek,
-    /// Reconnect now.
-    Retry,
+    /// Back to the group that is being played.
+    AutomaticGroup,
+    Reconnect,
+    /// Looks behind an emergency, and back.
+    Behind,
+    Redraw,
+    Quit,
 }
 
-/// Key, its name in the hint line, what it does.
-const KEYS: &[(KeyCode, &str, Intent, &str)] = &[
-    (KeyCode::Right, "→", Intent::NextGroup, "next group"),
-    (KeyCode::Tab, "", Intent::NextGroup, ""),
-    (KeyCode::Left, "←", Intent::PreviousGroup, "previous"),
-    (KeyCode::Char('f'), "f", Intent::FollowLive, "follow live"),
-    (KeyCode::Char('r'), "r", Intent::Retry, "reconnect"),
-    (KeyCode::Char('e'), "", Intent::Peek, ""),
-    (KeyCode::Char('q'), "q", Intent::Quit, "quit"),
-];
+/// Keys worth a place in the footer, the most needed first.
+pub(crate) const HINTS: &[(&str, &str)] =
+    &[("q", "quit"), ("Tab", "next group"), ("Esc", "group being played"), ("r", "reconnect"), ("Ctrl-L", "redraw")];
 
-/// The intent of a key, if it has one.
-pub fn intent(key: KeyEvent) -> Option<Intent> {
-    if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return (key.code == KeyCode::Char('c')).then_some(Intent::Quit);
+/// What the key asks for, if anything.
+pub(crate) fn action(key: &KeyEvent) -> Option<Action> {
+    // Some terminals report releases too.
+    if key.kind == KeyEventKind::Release {
+        return None;
     }
-    KEYS.iter().find(|(code, ..)| *code == key.code).map(|(_, _, intent, _)| *intent)
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return match key.code {
+            KeyCode::Char('c' | 'd') => Some(Action::Quit),
+            KeyCode::Char('l') => Some(Action::Redraw),
+            _ => None,
+        };
+    }
+    match key.code {
+        KeyCode::Tab | KeyCode::Right | KeyCode::Char('l') => Some(Action::NextGroup),
+        KeyCode::BackTab | KeyCode::Left | KeyCode::Char('h') => Some(Action::PreviousGroup),
+        KeyCode::Esc => Some(Action::AutomaticGroup),
+        KeyCode::Char('r') => Some(Action::Reconnect),
+        KeyCode::Char('e') => Some(Action::Behind),
+        KeyCode::Char('q') => Some(Action::Quit),
+        _ => None,
+    }
 }
 
-/// The line of hints.
-pub fn hints() -> String {
-    let hints: Vec<_> =
-        KEYS.iter().filter(|(_, key, ..)| !key.is_empty()).map(|(_, key, _, what)| format!("{key} {what}")).collect();
-    hints.join("  ")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_do_what_the_footer_says() {
+        let plain = KeyModifiers::NONE;
+        for (code, modifiers, asks) in [
+            (KeyCode::Char('q'), plain, Some(Action::Quit)),
+            (KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Action::Quit)),
+            (KeyCode::Char('c'), plain, None),
+            (KeyCode::Tab, plain, Some(Action::NextGroup)),
+            (KeyCode::BackTab, KeyModifiers::SHIFT, Some(Action::PreviousGroup)),
+            (KeyCode::Left, plain, Some(Action::PreviousGroup)),
+            (KeyCode::Esc, plain, Some(Action::AutomaticGroup)),
+            (KeyCode::Char('r'), plain, Some(Action::Reconnect)),
+            (KeyCode::Char('l'), KeyModifiers::CONTROL, Some(Action::Redraw)),
+            (KeyCode::Char('x'), plain, None),
+        ] {
+            assert_eq!(action(&KeyEvent::new(code, modifiers)), asks, "{modifiers:?} {code:?}");
+        }
+        let release = KeyEvent::new_with_kind(KeyCode::Char('q'), plain, KeyEventKind::Release);
+        assert_eq!(action(&release), None, "a release is no second press");
+    }
 }

@@ -1,96 +1,120 @@
-//! `timely watch`: the dashboard that stands on a desk all day.
+//! The dashboard: an event live in a terminal, as `timely watch` and as `timely-tui`.
 //!
-//! [`app::App`] is everything known and changes only in its `update`; [`view::draw`] is a function of
-//! it. [`run`] connects the two to a terminal and to a server. What a message means is settled in
-//! `timely-core`, how a stream goes on after a cut in `timely-client`.
+//! A screen is a function of the state: [`run()`] feeds messages to `App::update`, which alone
+//! changes anything and touches nothing outside, and `view::draw`, which only reads, paints what it
+//! finds. What a team, a result or a frame is comes from timely-core, how to reach a server from
+//! timely-client; no rule of the sport is known here.
 
-pub mod app;
-pub mod keys;
-pub mod terminal;
-pub mod view;
+mod app;
+mod keys;
+mod link;
+mod news;
+mod requests;
+mod run;
+mod terminal;
+#[cfg(test)]
+mod testing;
+mod view;
 
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::Context as _;
-use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
-use futures_util::StreamExt as _;
-use timely_client::live::{About, Subscription, Target, Version};
-use timely_client::{Client, Error};
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use timely_client::Client;
 use timely_core::event::Event;
-use timely_core::topic::Stream;
+use timely_core::text::{display_safe, folded};
 
-use crate::app::{App, Message};
-
-/// How often the screen is drawn although nothing happened: ages and clocks go on.
-const TICK: Duration = Duration::from_secs(1);
-/// Shortest time between two drawings.
-const FRAME: Duration = Duration::from_millis(100);
-
-/// What to watch.
+/// What to show, and with what.
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
-    /// A client with the viewer's credential.
+    /// A client of the server, with the credential of the viewer.
     pub client: Client,
+    /// The event to watch.
     pub event: Event,
     /// Whether colours may be used; words carry every meaning without them.
     pub colour: bool,
 }
 
-/// Shows the dashboard until `q`, Ctrl-C, or the server's final word.
+/// Shows the dashboard until the viewer leaves it, or a signal ends the program. The terminal is
+/// given back in every case.
 ///
 /// # Errors
-/// When there is no terminal, or the server does not want this viewer.
+/// When there is no terminal, or it fails. A server that cannot be reached is no error: the screen
+/// says so and tries again.
 pub async fn run(options: WatchOptions) -> anyhow::Result<()> {
-    let WatchOptions { client, event, colour } = options;
-    crossterm::style::force_color_output(colour);
-    let streams = vec![Stream::Results, Stream::Schedule, Stream::Announcements];
-    let target = Target { about: About::Event(event.id), streams, since: None, version: Version::V2 };
-    let mut subscription = Subscription::new(&client, target);
-    let began = Instant::now();
-    let mut app = App::new(event);
-    let mut screen = terminal::Screen::open().context("the dashboard needs a terminal")?;
-    let mut input = EventStream::new();
-    let mut tick = tokio::time::interval(TICK);
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let mut drawn: Option<Instant> = None;
-    let mut is_stale = true;
-    while !app.is_over() {
-        let may_draw_in = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
-        tokio::select! {
-            () = tokio::time::sleep(may_draw_in), if is_stale => {
-                screen.draw(|frame| view::draw(frame, &app))?;
-                drawn = Some(Instant::now());
-                is_stale = false;
-                continue;
-            }
-            update = subscription.next() => {
-                let message = match update {
-                    Ok(update) => Message::Live(update),
-                    Err(error) => return Err(last_word(error)),
-                };
-                app.update(message, began.elapsed());
-            }
-            typed = input.next() => match typed {
-                Some(Ok(TerminalEvent::Key(key))) if key.kind != KeyEventKind::Release => {
-                    if let Some(intent) = keys::intent(key) {
-                        if intent == keys::Intent::Retry {
-                            subscription.retry_now();
-                        }
-                        app.update(Message::Intent(intent), began.elapsed());
-                    }
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error).context("the terminal cannot be read"),
-                None => return Ok(()),
-            },
-            _ = tick.tick() => app.update(Message::Tick, began.elapsed()),
-            _ = terminate.recv() => return Ok(()),
-        }
-        is_stale = true;
-    }
-    Ok(())
+    run::run(options).await
 }
 
-fn last_word(error: Error) -> anyhow::Error {
-    anyhow::Error::new(error).context("the server does not show this event (any more)")
+/// Watch an event live
+#[derive(Clone, Debug, Parser)]
+#[command(name = "timely-tui", version)]
+pub struct WatchArgs {
+    /// Event to watch, by id or name; needed where the server has several
+    #[arg(env = "TIMELY_EVENT")]
+    event: Option<String>,
+    /// Address of the server
+    #[arg(long, env = "TIMELY_SERVER", default_value = "http://127.0.0.1:8000")]
+    server: String,
+    /// File with the token to use, one line
+    #[arg(long, env = "TIMELY_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl WatchArgs {
+    async fn options(self, colour: bool) -> anyhow::Result<WatchOptions> {
+        let token = match &self.token_file {
+            Some(path) => {
+                Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)
+            }
+            None => None,
+        };
+        let client = Client::new(&self.server, token.as_deref().map(str::trim))?;
+        let events = client.events().await.context("cannot read the events")?;
+        let event = choose(events, self.event.as_deref())?;
+        Ok(WatchOptions { client, event, colour })
+    }
+}
+
+/// The event that is meant: by id, by name, or the only one.
+fn choose(events: Vec<Event>, wanted: Option<&str>) -> anyhow::Result<Event> {
+    let listed: Vec<String> =
+        events.iter().map(|event| format!("  {}  {}", event.id, display_safe(&event.name))).collect();
+    let fits = |event: &Event| match wanted {
+        None => true,
+        Some(wanted) => event.id.to_string() == wanted || folded(&event.name) == folded(wanted),
+    };
+    let mut fitting = events.into_iter().filter(fits);
+    let next_step = format!("name one of these by id or name:\n{}", listed.join("\n"));
+    match (fitting.next(), fitting.next(), wanted) {
+        (Some(event), None, _) => Ok(event),
+        (Some(_), Some(_), _) => bail!("several events fit; {next_step}"),
+        (None, ..) if listed.is_empty() => bail!("the server has no event that you may see"),
+        (None, _, wanted) => {
+            bail!("there is no event `{}`; {next_step}", display_safe(wanted.unwrap_or_default()))
+        }
+    }
+}
+
+/// What the binary `timely-tui` does.
+pub fn main() -> ExitCode {
+    let args = WatchArgs::parse();
+    // As https://no-color.org has it: set and not empty.
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let done =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
+            |runtime| {
+                runtime.block_on(async {
+                    let options = args.options(colour).await?;
+                    run(options).await
+                })
+            },
+        );
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
