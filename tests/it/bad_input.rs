@@ -95,13 +95,6 @@ async fn other_resources_refuse_as_clearly() {
         ),
         ("too long a name", teams.as_str(), json!({"name": "x".repeat(300)}), 422, "/name"),
         (
-            "a team against itself",
-            fixtures.as_str(),
-            json!({"home_team_id": reds, "away_team_id": reds, "start_at": start_at}),
-            422,
-            "/away_team_id",
-        ),
-        (
             "an unknown team",
             fixtures.as_str(),
             json!({"home_team_id": 4711, "away_team_id": blues, "start_at": start_at}),
@@ -140,12 +133,14 @@ async fn other_resources_refuse_as_clearly() {
         let problem = server.post(path, body).await.refused(status, "invalid");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{why}: {problem}");
     }
-    for (why, body) in [
-        ("a name taken, but for case", json!({"name": "REDS"})),
-        ("a code taken", json!({"name": "Roses", "code": "red"})),
+    for (why, path, body) in [
+        ("a name taken, but for case", &teams, json!({"name": "REDS"})),
+        ("a code taken", &teams, json!({"name": "Roses", "code": "red"})),
+        ("a team against itself", &fixtures, json!({"home_team_id": reds, "away_team_id": reds, "start_at": start_at})),
     ] {
-        let problem = server.post(&teams, body).await.refused(409, "rule");
-        assert!(problem["detail"].as_str().unwrap().contains("another"), "{why}: {problem}");
+        let problem = server.post(path, body).await.refused(409, "rule");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("another") || detail.contains("itself"), "{why}: {problem}");
     }
     assert_eq!(head(&server).await, before, "nothing was written");
 }
