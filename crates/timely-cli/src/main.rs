@@ -1,1 +1,5 @@
-fn main() {}
+//! `timely`: the one program people install.
+
+fn main() -> std::process::ExitCode {
+    timely_cli::main()
+}

@@ -130,7 +130,7 @@ pub struct NewFixture {
 
 /// A round by name or by number; kept as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write the round as a name or a number")]
 pub enum RoundName {
     Name(String),
     Number(u32),

@@ -43,6 +43,9 @@ impl Config {
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Largest body of an import, in bytes.
 pub const IMPORT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest time the head of a request may take to arrive, and longest pause between two requests of
+/// a connection.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time a body may take to arrive.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long streams and requests may take to end after the server was told to stop.

@@ -15,23 +15,30 @@ pub enum Error {
     /// The thing does not exist, or the caller may not know that it does.
     #[error("there is nothing here by that id")]
     NotFound,
+    /// The address itself is none of ours.
+    #[error("nothing answers at this address; the API begins at /api/events/")]
+    NoRoute,
     #[error("sign in first: send `Authorization: Bearer <token>`")]
     Unauthenticated,
     #[error("the credential is unknown, expired or revoked; get a new one")]
     BadCredential,
+    #[error("a token in an address ends up in logs; send it as `Authorization: Bearer <token>`")]
+    CredentialInQuery,
     #[error("{0}")]
     Forbidden(String),
     /// The body is not JSON, the query is not understood, a header is malformed.
     #[error("{0}")]
     Malformed(String),
     /// A field has a wrong type or value; pointers are JSON pointers into the body.
-    #[error("{}", .0.first().map_or("the body is not valid", |(_, detail)| detail.as_str()))]
+    #[error("{}", in_one_line(.0))]
     Invalid(Vec<(String, String)>),
     #[error("send the body as application/json")]
     UnsupportedMediaType,
     #[error("the body is larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
-    #[error("this address does not take that method")]
+    #[error("the body took longer than {limit_s} s to arrive; nothing was written, send it again")]
+    Timeout { limit_s: u64 },
+    #[error("this address does not take that method; the `Allow` header names those it takes")]
     MethodNotAllowed,
     #[error("too many requests; try again in {retry_after_s} s")]
     RateLimited { retry_after_s: u64 },
@@ -50,6 +57,8 @@ pub enum Error {
     Unavailable(String),
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("no database connection is free: {0}")]
+    Pool(#[from] r2d2::Error),
     #[error("{0}")]
     Internal(String),
 }
@@ -69,6 +78,15 @@ impl Error {
     pub fn urgent_without_end() -> Self {
         Self::invalid("/expires_at", format!("{} announcements need a time at which they end", Priority::Urgent))
     }
+}
+
+/// `name: is missing; goals.1.minute: …`: for people who see the sentence alone.
+fn in_one_line(fields: &[(String, String)]) -> String {
+    let field = |(pointer, detail): &(String, String)| match pointer.trim_start_matches('/') {
+        "" => format!("the body: {detail}"),
+        path => format!("{}: {detail}", path.replace('/', ".")),
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join("; ")
 }
 
 /// Turns a refusal of [`timely_core::access`] into an error; `what` completes "you may not …".
@@ -102,11 +120,5 @@ impl From<ProgressionRefusal> for Error {
 impl From<InvalidField> for Error {
     fn from(invalid: InvalidField) -> Self {
         Self::invalid(format!("/{}", invalid.field), invalid.detail)
-    }
-}
-
-impl From<r2d2::Error> for Error {
-    fn from(error: r2d2::Error) -> Self {
-        Self::Unavailable(format!("no database connection is free ({error}); try again"))
     }
 }

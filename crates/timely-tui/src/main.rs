@@ -1,1 +1,5 @@
-fn main() {}
+//! `timely-tui`: the dashboard of `timely watch` as a program of its own.
+
+fn main() -> std::process::ExitCode {
+    timely_tui::main()
+}

@@ -120,6 +120,12 @@ pub(crate) fn any(conn: &Connection, sql: &str, params: impl Params) -> Result<b
     Ok(conn.prepare_cached(sql)?.exists(params)?)
 }
 
+/// The number that a query of one number answers.
+pub(crate) fn count(conn: &Connection, sql: &str, params: impl Params) -> Result<usize, Error> {
+    let counted: i64 = conn.prepare_cached(sql)?.query_row(params, |row| row.get(0))?;
+    Ok(usize::try_from(counted).unwrap_or(usize::MAX))
+}
+
 /// Inserts a row and answers its id.
 pub(crate) fn insert(conn: &Connection, sql: &str, params: impl Params) -> Result<i64, Error> {
     Ok(conn.prepare_cached(sql)?.insert(params)?)

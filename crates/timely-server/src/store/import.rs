@@ -1,19 +1,184 @@
-//! Import of a whole tournament in one transaction.
+//! Import of a whole tournament in one transaction: everything in the file, or nothing.
 
-use timely_core::body::Imported;
-use timely_core::tournament::Tournament;
+use rusqlite::Connection;
+use timely_core::body::{Imported, NewEvent};
+use timely_core::event::Event;
+use timely_core::fixture::{Fixture, Side};
+use timely_core::id::{EventId, FixtureId, TeamId, VenueId};
+use timely_core::result::{Outcome, ResultState};
+use timely_core::team::Team;
+use timely_core::topic::{StateLane, Topic};
+use timely_core::tournament::{Plan, PlannedFixture, PlannedOutcome, PlannedSide, Tournament, TournamentError};
+use timely_core::venue::Venue;
+
+use serde_json::json;
 
 use crate::error::Error;
-use crate::store::{Caller, Done, Store, rights};
+use crate::store::change_log::Entry;
+use crate::store::columns::{count, kept};
+use crate::store::events::{described, is_named};
+use crate::store::idempotency::{self, Status};
+use crate::store::writer::Tx;
+use crate::store::{Caller, Done, Effect, Store, events, fixtures, progression, results, rights, teams, venues};
 
 impl Store {
-    /// Creates an event with everything in it, or nothing at all.
+    /// Creates an event with everything in it, or nothing at all. Outcomes are entered and confirmed,
+    /// with their history.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with everything that is wrong in the file, [`Error::Rule`] when an event of
+    /// that name exists.
     pub async fn import(&self, by: Caller, tournament: Tournament) -> Result<Done<Imported>, Error> {
-        self.write(move |tx| {
-            rights::owner(&by.actor, "import events")?;
-            let _ = (tx, tournament);
-            Err(Error::Internal("import is not built yet".to_owned()))
-        })
-        .await
+        self.write(move |tx| import(tx, &by, &tournament)).await
     }
+}
+
+fn import(tx: &mut Tx<'_>, by: &Caller, tournament: &Tournament) -> Result<Done<Imported>, Error> {
+    rights::owner(&by.actor, "import events")?;
+    let plan = tournament.check().map_err(|errors| Error::Invalid(errors.into_iter().map(pointed).collect()))?;
+    let event = described(NewEvent {
+        name: plan.name.clone(),
+        starts_on: plan.starts_on,
+        ends_on: Some(plan.ends_on),
+        timezone: Some(plan.timezone.clone()),
+        visibility: plan.visibility,
+        rules: Some(plan.rules.to_owned()),
+        count: timely_core::event::Count::default(),
+    })?;
+    if let Some(first) = idempotency::first(tx, by)? {
+        let event = events::get(tx, EventId(first.resource_id))?;
+        let value = imported(tx, &event)?;
+        return Ok(first.again(value));
+    }
+    if is_named(tx, &event.name)? {
+        return Err(Error::Rule(format!(
+            "there is an event named {} already; import under another name, or delete that event first",
+            event.name
+        )));
+    }
+    tx.begin(by, "import");
+    let event = events::add(tx, event)?;
+    let event_id = event.id;
+    let mut venue_ids = Vec::with_capacity(plan.venues.len());
+    for venue in &plan.venues {
+        let venue = Venue { id: VenueId(0), event_id, name: venue.name.clone(), areas: venue.areas.clone() };
+        venues::check(&venue)?;
+        venue_ids.push(venues::add(tx, venue)?.id);
+    }
+    let mut team_ids = Vec::with_capacity(plan.teams.len());
+    for team in &plan.teams {
+        let (name, code, group) = (team.name.clone(), Some(team.code.clone()), team.group.clone());
+        let team = Team { id: TeamId(0), event_id, name, code, group };
+        teams::check(&team)?;
+        team_ids.push(teams::add(tx, team)?.id);
+    }
+    let mut pending = Vec::new();
+    for planned in &plan.fixtures {
+        let mut fixture = unplayed(planned, event_id, &venue_ids, &team_ids);
+        fixture.id = fixtures::add(tx, &fixture)?;
+        if let Some(outcome) = &planned.outcome {
+            pending.push((fixture.id, outcome));
+        }
+    }
+    enter(tx, &event, &plan, pending)?;
+    let pos = tx.append(
+        Entry::changed(Some(event_id))
+            .refreshing([StateLane::new(Topic::Event(event_id))])
+            .undone_by(json!({ "delete_event": event_id })),
+    )?;
+    let value = imported(tx, &event)?;
+    idempotency::remember(tx, by, "event", event_id.0, None, Status::Created)?;
+    Ok(Done { value, pos, effect: Effect::Created })
+}
+
+/// A mistake in the file; its place reads as a pointer as far as a place in a text can.
+fn pointed(error: TournamentError) -> (String, String) {
+    (format!("/{}", error.place.replace(": ", "/").replace(' ', "/")), error.to_string())
+}
+
+fn unplayed(planned: &PlannedFixture, event_id: EventId, venues: &[VenueId], teams: &[TeamId]) -> Fixture {
+    let side = |side: &PlannedSide| match side {
+        PlannedSide::Team(index) => Side { team: teams.get(*index).copied(), slot: None },
+        PlannedSide::Slot(slot) => Side { team: None, slot: Some(slot.clone()) },
+    };
+    Fixture {
+        id: FixtureId(0),
+        event_id,
+        number: planned.number,
+        phase: planned.phase,
+        group: planned.group.clone(),
+        round: planned.round.clone(),
+        home: side(&planned.home),
+        away: side(&planned.away),
+        start_at: kept(planned.start_at),
+        venue_id: planned.venue.and_then(|index| venues.get(index).copied()),
+        area: planned.area.clone(),
+        status: timely_core::fixture::FixtureStatus::Scheduled,
+        version: 1,
+    }
+}
+
+/// Enters the outcomes in the order in which the brackets learn their teams.
+fn enter(
+    tx: &mut Tx<'_>,
+    event: &Event,
+    plan: &Plan,
+    mut pending: Vec<(FixtureId, &PlannedOutcome)>,
+) -> Result<(), Error> {
+    while !pending.is_empty() {
+        let before = pending.len();
+        let mut waiting = Vec::new();
+        for (id, outcome) in pending {
+            let fixture = fixtures::to_rules(event.id, &fixtures::item(tx, id)?);
+            if let (Some(home), Some(away)) = (fixture.home.team, fixture.away.team) {
+                confirm(tx, &fixture, outcome, home, away)?;
+            } else {
+                waiting.push((id, outcome));
+            }
+        }
+        // Nothing is announced: nobody follows an event that is not there yet.
+        progression::settle(tx, event)?;
+        if waiting.len() == before {
+            return Err(Error::Rule(format!(
+                "{} has {} scores in fixtures whose teams are not decided by the results before them",
+                plan.name,
+                waiting.len()
+            )));
+        }
+        pending = waiting;
+    }
+    Ok(())
+}
+
+fn confirm(tx: &Tx<'_>, fixture: &Fixture, planned: &PlannedOutcome, home: TeamId, away: TeamId) -> Result<(), Error> {
+    let outcome = Outcome {
+        score: planned.score,
+        full_time: planned.full_time,
+        shoot_out: planned.shoot_out,
+        state: ResultState::Provisional,
+        minute: None,
+        goals: planned.goals.iter().map(|goal| goal.goal(home, away)).collect(),
+    };
+    outcome.check(fixture.home.team, fixture.away.team)?;
+    let status = fixture.record(&outcome, None)?;
+    let fixture = Fixture { status, ..fixture.clone() };
+    fixtures::save(tx, &fixture)?;
+    let at = tx.at()?;
+    let entered = results::write(tx, &fixture, results::entered(None, outcome, at), ("import", None))?;
+    results::write(tx, &fixture, results::finalised(&entered, at), ("import", None))?;
+    Ok(())
+}
+
+/// What the event has now.
+fn imported(conn: &Connection, event: &Event) -> Result<Imported, Error> {
+    let of = |sql| count(conn, sql, [event.id.0]);
+    Ok(Imported {
+        event_id: event.id,
+        name: event.name.clone(),
+        teams: of("SELECT count(*) FROM teams WHERE event_id = ?1")?,
+        venues: of("SELECT count(*) FROM venues WHERE event_id = ?1")?,
+        fixtures: of("SELECT count(*) FROM fixtures WHERE event_id = ?1")?,
+        results: of("SELECT count(*) FROM results r JOIN fixtures f ON f.id = r.fixture_id
+             WHERE f.event_id = ?1 AND r.state <> 'ANNULLED'")?,
+    })
 }

@@ -62,7 +62,11 @@ pub(crate) fn groups(conn: &Connection, event: EventId) -> Result<Vec<String>, E
     )
 }
 
-fn check(team: &Team) -> Result<(), Error> {
+/// Refuses what no team may be called.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub(crate) fn check(team: &Team) -> Result<(), Error> {
     let mut fields = Fields::default();
     fields.name("/name", &team.name, NAME_CHARS_MAX);
     fields.name_if("/code", team.code.as_deref(), CODE_CHARS_MAX);

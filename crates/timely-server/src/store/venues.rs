@@ -35,7 +35,11 @@ pub(crate) fn get(conn: &Connection, id: VenueId) -> Result<Venue, Error> {
     with_areas(conn, venue.ok_or(Error::NotFound)?)
 }
 
-fn check(venue: &Venue) -> Result<(), Error> {
+/// Refuses what no venue may be called.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub(crate) fn check(venue: &Venue) -> Result<(), Error> {
     let mut fields = Fields::default();
     fields.name("/name", &venue.name, NAME_CHARS_MAX);
     fields.areas("/areas", &venue.areas);

@@ -1,0 +1,1093 @@
+//! One connection: what was asked, what is still to be written, and in which order.
+//!
+//! A session takes what the hub delivers and what the client says, and gives bytes to write in
+//! pieces that a socket takes at once. It is bounded: a client that reads too slowly loses its
+//! backlog, not the news. A client that knows the protocol (v2) then gets `resync` and the current
+//! state; one that knows only the guide is closed and comes back.
+//!
+//! No sockets, no tasks, no clock: the time comes in with [`Tick`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use timely_core::cursor::{Cursor, Epoch, NotRecovered};
+use timely_core::id::{EventId, TeamId};
+use timely_core::live::{Command, Control, ErrorCode, Subscribe, close};
+use timely_core::topic::{Stream, Topic};
+
+use crate::live::frame::Copy;
+use crate::live::hub::{Base, Cause, Delivery, End, Join, Joined, Page, Request, Shown};
+
+/// Most live log frames that wait for a slow client.
+pub const BACKLOG_FRAMES_MAX: usize = 256;
+/// Most bytes of them.
+pub const BACKLOG_BYTES_MAX: usize = 256 * 1024;
+/// Bytes handed to the socket at a time; a single frame may be larger.
+pub const BATCH_BYTES: usize = 16 * 1024;
+/// Answers that wait to be written before more commands are read.
+pub const ANSWERS_MAX: usize = 64;
+/// How often a v2 session hears `status`.
+pub const STATUS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a WebSocket is pinged, give or take a tenth.
+pub const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// A WebSocket that says nothing for so long after a ping is dead.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an SSE stream carries a comment.
+pub const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+/// How long `EventSource` waits before it connects again.
+pub const SSE_RETRY: Duration = Duration::from_secs(2);
+
+/// How the bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    WebSocket,
+    Sse,
+    /// SSE at the results address: data frames only, each with a board.
+    SseResults,
+}
+
+/// Which protocol the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// What the guide describes.
+    V1,
+    /// Cursors, `live`, `resync`, `status`.
+    V2,
+}
+
+/// What `connected` says the stream is about.
+#[derive(Clone, Debug)]
+pub enum About {
+    Event(EventId),
+    Team(TeamId, String),
+}
+
+/// What the session cannot know by itself, each time it is asked for bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    /// Monotonic.
+    pub now: Duration,
+    /// Event time.
+    pub event_now: Timestamp,
+    /// Seconds of event time in a second of real time.
+    pub clock_rate: f64,
+    /// `pos` up to which everything was delivered to sessions before this call.
+    pub applied: u64,
+}
+
+/// One thing to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// A WebSocket text message, or SSE blocks as they stand.
+    Bytes(Bytes),
+    /// A WebSocket ping.
+    Ping,
+}
+
+/// What a session wants done now.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub writes: Vec<Write>,
+    pub requests: Vec<Request>,
+    /// End the stream with this code, after the writes.
+    pub close: Option<u16>,
+}
+
+impl Taken {
+    pub const fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.requests.is_empty() && self.close.is_none()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    wire: Wire,
+    speaks: Speaks,
+    about: About,
+    offers: Vec<Stream>,
+    epoch: Epoch,
+    /// In the order in which it leaves.
+    queue: VecDeque<Entry>,
+    /// Live frames that come after the replay being written.
+    held: VecDeque<Shown>,
+    live_frames: usize,
+    live_bytes: usize,
+    answers: usize,
+    slots: BTreeMap<(Topic, String), Shown>,
+    requests: Vec<Request>,
+    waiting: Waiting,
+    lag: Lag,
+    /// Everything up to here was written.
+    cursor: u64,
+    /// While frames are missing: everything up to here was written or still waits to be.
+    complete: u64,
+    closing: Option<u16>,
+    next_status: Duration,
+    next_beat: Duration,
+    beat: Duration,
+    silence_ends: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// An answer or a notice, and the cursor it tells, if it tells one.
+    Answer(Bytes, Option<u64>),
+    /// A log frame as it happened; counts against the backlog.
+    Live(Shown),
+    /// A log frame that was missed and is caught up.
+    Missed(Shown),
+    /// Part of a snapshot.
+    Copied(Shown),
+    /// SSE: tells the browser its cursor without firing an event.
+    Mark(u64),
+}
+
+/// What the session waits for from the hub; meanwhile no further command is read.
+#[derive(Debug)]
+enum Waiting {
+    Nothing,
+    Joined {
+        id: Option<Value>,
+    },
+    /// Pages of a replay: between them the hub waits until the last one was written.
+    Page(PageState),
+    Left {
+        id: Option<Value>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageState {
+    Coming,
+    Writing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lag {
+    No,
+    /// The backlog was dropped; when all else is written, the hub is asked to start over.
+    Dropped,
+    Asked,
+}
+
+impl Session {
+    /// A session that waits for the answer to the join it was opened with. `jitter` is any number:
+    /// it spreads the pings of many sessions.
+    pub fn new(
+        wire: Wire,
+        speaks: Speaks,
+        about: About,
+        offers: Vec<Stream>,
+        epoch: Epoch,
+        now: Duration,
+        jitter: u64,
+    ) -> Self {
+        let beat = match wire {
+            // 22.5 s to 27.5 s.
+            Wire::WebSocket => {
+                PING_INTERVAL.mul_f64(0.9) + Duration::from_millis(jitter.wrapping_mul(2_654_435_761) % 5_001)
+            }
+            Wire::Sse | Wire::SseResults => COMMENT_INTERVAL,
+        };
+        Self {
+            wire,
+            speaks,
+            about,
+            offers,
+            epoch,
+            queue: VecDeque::new(),
+            held: VecDeque::new(),
+            live_frames: 0,
+            live_bytes: 0,
+            answers: 0,
+            slots: BTreeMap::new(),
+            requests: Vec::new(),
+            waiting: Waiting::Joined { id: None },
+            lag: Lag::No,
+            cursor: 0,
+            complete: 0,
+            closing: None,
+            next_status: now + STATUS_INTERVAL,
+            next_beat: now + beat,
+            beat,
+            silence_ends: None,
+        }
+    }
+
+    // ---- from the hub
+
+    /// Takes what the hub hands over.
+    pub fn deliver(&mut self, delivery: Delivery, event_now: Timestamp) {
+        if self.closing.is_some() {
+            return;
+        }
+        match delivery {
+            Delivery::Log(shown) => self.live(shown),
+            Delivery::State(shown) => {
+                if self.lag == Lag::No {
+                    self.slots.insert((shown.frame.topic, shown.frame.key.clone()), shown);
+                }
+            }
+            Delivery::Joined(joined) => self.joined(joined, event_now),
+            Delivery::Page(page) => self.page(page),
+            Delivery::Left(stream) => self.left(stream),
+            Delivery::Closed(code) => self.close(code),
+        }
+    }
+
+    fn live(&mut self, shown: Shown) {
+        if self.lag != Lag::No {
+            return;
+        }
+        let bytes = self.live_bytes + shown.frame.len_bytes();
+        if self.live_frames >= BACKLOG_FRAMES_MAX || (self.live_frames > 0 && bytes > BACKLOG_BYTES_MAX) {
+            self.overflow();
+            return;
+        }
+        self.live_frames += 1;
+        self.live_bytes = bytes;
+        if matches!(self.waiting, Waiting::Page(_)) {
+            self.held.push_back(shown);
+        } else {
+            self.queue.push_back(Entry::Live(shown));
+        }
+    }
+
+    /// The client reads too slowly: its backlog goes, and state and tail will say what it missed.
+    fn overflow(&mut self) {
+        if self.speaks == Speaks::V1 {
+            self.close(close::RESUME);
+            return;
+        }
+        // An answer that tells a cursor promises every frame before it: those stay.
+        let kept = self.queue.iter().rposition(|entry| matches!(entry, Entry::Answer(_, Some(_)) | Entry::Mark(_)));
+        let dropped = self.queue.split_off(kept.map_or(0, |last| last + 1));
+        self.queue.extend(dropped.into_iter().filter(|entry| !matches!(entry, Entry::Live(_))));
+        self.held.clear();
+        self.slots.clear();
+        self.live_frames = 0;
+        self.live_bytes = 0;
+        self.complete = self.cursor;
+        for entry in &self.queue {
+            match entry {
+                Entry::Live(shown) => {
+                    self.live_frames += 1;
+                    self.live_bytes += shown.frame.len_bytes();
+                    self.complete = self.complete.max(shown.frame.pos);
+                }
+                Entry::Answer(_, Some(pos)) | Entry::Mark(pos) => self.complete = self.complete.max(*pos),
+                Entry::Answer(_, None) | Entry::Missed(_) | Entry::Copied(_) => {}
+            }
+        }
+        self.lag = Lag::Dropped;
+    }
+
+    /// The cursor to tell: never beyond frames that were dropped and not made good for yet.
+    fn known(&self, pos: u64) -> u64 {
+        if self.lag == Lag::No { pos } else { pos.min(self.complete) }
+    }
+
+    fn joined(&mut self, joined: Joined, event_now: Timestamp) {
+        let Joined { cause, streams, topics, from, outcome } = joined;
+        if cause == Cause::Resync {
+            self.lag = Lag::No;
+        }
+        let from = self.known(from);
+        let id = match std::mem::replace(&mut self.waiting, Waiting::Page(PageState::Coming)) {
+            Waiting::Joined { id } => id,
+            _ => None,
+        };
+        let cursor = Cursor { epoch: self.epoch.clone(), pos: from };
+        match cause {
+            Cause::Opened => {
+                self.cursor = from;
+                self.say_connected(cursor.clone(), event_now);
+            }
+            Cause::Asked => {}
+            Cause::Resync => {
+                self.answer(&Control::Resync { topics, reason: NotRecovered::Lagged, cursor });
+                return;
+            }
+        }
+        for stream in streams {
+            self.notice(&Control::Subscribed {
+                stream,
+                epoch: self.epoch.clone(),
+                cursor: cursor.clone(),
+                recovered: outcome.is_ok(),
+                reason: outcome.err(),
+                id: id.clone(),
+            });
+        }
+    }
+
+    fn page(&mut self, page: Page) {
+        self.queue.extend(page.frames.into_iter().map(Entry::Missed));
+        self.waiting = match page.end {
+            None => Waiting::Page(PageState::Writing),
+            Some(End { pos, topics, snapshot }) => {
+                let pos = self.known(pos);
+                // A state that waited is older than its copy, and must not be written after it.
+                for shown in &snapshot {
+                    self.slots.remove(&(shown.frame.topic, shown.frame.key.clone()));
+                }
+                self.queue.extend(snapshot.into_iter().map(Entry::Copied));
+                if self.wire != Wire::WebSocket {
+                    self.queue.push_back(Entry::Mark(pos));
+                }
+                if self.speaks == Speaks::V2 && topics.iter().any(|topic| topic.stream().is_some()) {
+                    let cursor = Cursor { epoch: self.epoch.clone(), pos };
+                    self.answer(&Control::Live { topics, cursor });
+                }
+                self.queue.extend(self.held.drain(..).map(Entry::Live));
+                Waiting::Nothing
+            }
+        };
+    }
+
+    fn left(&mut self, stream: Stream) {
+        let id = match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Left { id } => id,
+            other => {
+                self.waiting = other;
+                None
+            }
+        };
+        self.slots.retain(|(topic, _), _| topic.stream() != Some(stream));
+        self.answer(&Control::Unsubscribed { stream, id });
+    }
+
+    /// Ends the stream; what was not written yet is dropped.
+    fn close(&mut self, code: u16) {
+        self.closing = Some(code);
+        self.queue.clear();
+        self.held.clear();
+        self.slots.clear();
+        self.requests.clear();
+    }
+
+    fn say_connected(&mut self, cursor: Cursor, event_now: Timestamp) {
+        let (event_id, team_id, team_name, message) = match &self.about {
+            About::Event(event) => (Some(*event), None, None, "Connected to event updates"),
+            About::Team(team, name) => (None, Some(*team), Some(name.clone()), "Connected to team updates"),
+        };
+        self.notice(&Control::Connected {
+            event_id,
+            team_id,
+            team_name,
+            message: message.to_owned(),
+            topics: self.offers.clone(),
+            epoch: self.epoch.clone(),
+            cursor,
+            timestamp: event_now,
+        });
+    }
+
+    // ---- from the client
+
+    /// Whether the session takes another command now: one join at a time, and nobody is answered
+    /// faster than they read.
+    pub fn takes_commands(&self) -> bool {
+        self.closing.is_none() && matches!(self.waiting, Waiting::Nothing) && self.answers < ANSWERS_MAX
+    }
+
+    /// Something arrived: the connection lives.
+    pub fn heard(&mut self) {
+        self.silence_ends = None;
+    }
+
+    /// A text message of the client.
+    pub fn text(&mut self, text: &str) {
+        match Said::parse(text) {
+            Ok(Said::Ping { timestamp }) => {
+                self.answers += 1;
+                let pong = format!(r#"{{"type":"pong","timestamp":{timestamp}}}"#);
+                self.queue.push_back(Entry::Answer(self.wrap(pong.into_bytes()), None));
+            }
+            Ok(Said::Command(command)) => self.command(command),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// A binary message of the client.
+    pub fn binary(&mut self) {
+        self.refuse(Refusal {
+            id: None,
+            code: ErrorCode::BadRequest,
+            message: "send commands as text, for example {\"type\":\"subscribe_results\"}".to_owned(),
+        });
+    }
+
+    fn command(&mut self, command: Command) {
+        use Stream::{Announcements, Results, Schedule};
+        match command {
+            Command::SubscribeResults(options) => self.subscribe(Results, options),
+            Command::SubscribeSchedule(options) => self.subscribe(Schedule, options),
+            Command::SubscribeAnnouncements(options) => self.subscribe(Announcements, options),
+            Command::UnsubscribeResults(options) => self.unsubscribe(Results, options),
+            Command::UnsubscribeSchedule(options) => self.unsubscribe(Schedule, options),
+            Command::UnsubscribeAnnouncements(options) => self.unsubscribe(Announcements, options),
+            Command::Resume { topics, since, id } => {
+                self.speaks = Speaks::V2;
+                let streams = distinct(&topics);
+                if streams.is_empty() {
+                    self.refuse(Refusal {
+                        id,
+                        code: ErrorCode::BadRequest,
+                        message: "name what to resume, for example \"topics\":[\"results\"]".to_owned(),
+                    });
+                    return;
+                }
+                self.ask(Join { streams, base: Base::Show, since: Some(since) }, id);
+            }
+            // `Said::parse` answers pings itself, to echo the timestamp digit by digit.
+            Command::Ping { timestamp } => self.answer(&Control::Pong { timestamp }),
+        }
+    }
+
+    fn subscribe(&mut self, stream: Stream, Subscribe { id, since }: Subscribe) {
+        if id.is_some() || since.is_some() {
+            self.speaks = Speaks::V2;
+        }
+        self.ask(Join { streams: vec![stream], base: Base::Leave, since }, id);
+    }
+
+    fn ask(&mut self, join: Join, id: Option<Value>) {
+        self.waiting = Waiting::Joined { id };
+        self.silence_ends = None;
+        self.requests.push(Request::Join(join));
+    }
+
+    fn unsubscribe(&mut self, stream: Stream, Subscribe { id, since }: Subscribe) {
+        if id.is_some() || since.is_some() {
+            self.speaks = Speaks::V2;
+        }
+        self.waiting = Waiting::Left { id };
+        self.requests.push(Request::Leave(stream));
+    }
+
+    fn refuse(&mut self, Refusal { id, code, message }: Refusal) {
+        if id.is_some() {
+            self.speaks = Speaks::V2;
+        }
+        self.answer(&Control::Error { id, code, message, retryable: false });
+    }
+
+    // ---- to the socket
+
+    /// What to write and ask now. Everything taken counts as written.
+    pub fn take(&mut self, tick: &Tick) -> Taken {
+        self.beats(tick);
+        if let Some(code) = self.closing {
+            return Taken { close: Some(code), ..Taken::default() };
+        }
+        let mut writes = Vec::new();
+        let mut room = BATCH_BYTES;
+        while room > 0 {
+            let Some(bytes) = self.next_bytes() else { break };
+            room = room.saturating_sub(bytes.len());
+            writes.push(Write::Bytes(bytes));
+        }
+        let drained = self.queue.is_empty();
+        // A join under way is answered first: one answer at a time.
+        let is_free = !matches!(self.waiting, Waiting::Joined { .. } | Waiting::Left { .. });
+        if drained && self.lag == Lag::Dropped && is_free {
+            self.lag = Lag::Asked;
+            self.requests.push(Request::Resync);
+        } else if drained && matches!(self.waiting, Waiting::Page(PageState::Writing)) {
+            self.waiting = Waiting::Page(PageState::Coming);
+            self.requests.push(Request::NextPage);
+        }
+        if tick.now >= self.next_beat {
+            self.next_beat = tick.now + self.beat;
+            match self.wire {
+                Wire::WebSocket => {
+                    // While no command is read no pong is either, and silence proves nothing.
+                    if self.takes_commands() && self.silence_ends.is_none() {
+                        self.silence_ends = Some(tick.now + PONG_TIMEOUT);
+                    }
+                    writes.push(Write::Ping);
+                }
+                Wire::Sse | Wire::SseResults => writes.push(Write::Bytes(self.comment(tick))),
+            }
+        }
+        Taken { writes, requests: std::mem::take(&mut self.requests), close: None }
+    }
+
+    /// When [`Session::take`] has something to say next, if nothing else happens.
+    pub fn deadline(&self) -> Duration {
+        let mut deadline = self.next_beat;
+        if self.hears_status() {
+            deadline = deadline.min(self.next_status);
+        }
+        self.silence_ends.map_or(deadline, |ends| deadline.min(ends))
+    }
+
+    fn beats(&mut self, tick: &Tick) {
+        if self.silence_ends.is_some_and(|ends| tick.now >= ends) {
+            self.silence_ends = None;
+            if self.takes_commands() {
+                self.close(close::STALLED);
+            }
+        }
+        if self.hears_status() && tick.now >= self.next_status {
+            self.next_status = tick.now + STATUS_INTERVAL;
+            self.answer(&Control::Status {
+                pos: tick.applied,
+                server_time: tick.event_now,
+                clock_rate: tick.clock_rate,
+                stale_since: None,
+            });
+        }
+    }
+
+    fn hears_status(&self) -> bool {
+        self.speaks == Speaks::V2 && self.wire != Wire::SseResults && self.closing.is_none()
+    }
+
+    /// A comment keeps proxies from closing; beside it the browser learns how far it is.
+    fn comment(&mut self, tick: &Tick) -> Bytes {
+        let is_idle = self.queue.is_empty() && self.held.is_empty() && self.lag == Lag::No;
+        if is_idle && matches!(self.waiting, Waiting::Nothing) {
+            self.cursor = self.cursor.max(tick.applied);
+        }
+        let mark = match self.waiting {
+            // Before the first answer there is no cursor.
+            Waiting::Joined { .. } => String::new(),
+            _ => format!("id: {}.{}\n\n", self.epoch, self.cursor),
+        };
+        format!(":\n\n{mark}").into()
+    }
+
+    fn next_bytes(&mut self) -> Option<Bytes> {
+        let Some(entry) = self.queue.pop_front() else {
+            if self.lag != Lag::No || matches!(self.waiting, Waiting::Page(_)) {
+                return None;
+            }
+            return self.slots.pop_first().map(|(_, shown)| self.encode(&shown, Copy::Live));
+        };
+        Some(match entry {
+            Entry::Answer(bytes, cursor) => {
+                self.answers -= 1;
+                self.cursor = self.cursor.max(cursor.unwrap_or_default());
+                bytes
+            }
+            Entry::Live(shown) => {
+                self.live_frames -= 1;
+                self.live_bytes -= shown.frame.len_bytes();
+                self.cursor = self.cursor.max(shown.frame.pos);
+                self.encode(&shown, Copy::Live)
+            }
+            Entry::Missed(shown) => {
+                self.cursor = self.cursor.max(shown.frame.pos);
+                self.encode(&shown, Copy::Live)
+            }
+            Entry::Copied(shown) => self.encode(&shown, Copy::Replay),
+            Entry::Mark(pos) => {
+                self.cursor = self.cursor.max(pos);
+                format!("id: {}.{}\n\n", self.epoch, self.cursor).into()
+            }
+        })
+    }
+
+    fn encode(&self, shown: &Shown, copy: Copy) -> Bytes {
+        match self.wire {
+            Wire::WebSocket => shown.frame.json(copy),
+            Wire::Sse => shown.frame.block(copy, &self.epoch),
+            Wire::SseResults => shown.frame.results_block(copy, &self.epoch, shown.board.as_deref()),
+        }
+    }
+
+    /// `connected`, `subscribed`: not data, so the results page of the guide does not get them.
+    fn notice(&mut self, control: &Control) {
+        if self.wire != Wire::SseResults {
+            self.answer(control);
+        }
+    }
+
+    fn answer(&mut self, control: &Control) {
+        match serde_json::to_vec(control) {
+            Ok(json) => {
+                self.answers += 1;
+                let cursor = match control {
+                    Control::Connected { cursor, .. }
+                    | Control::Subscribed { cursor, .. }
+                    | Control::Live { cursor, .. }
+                    | Control::Resync { cursor, .. } => Some(cursor.pos),
+                    Control::Unsubscribed { .. }
+                    | Control::Status { .. }
+                    | Control::Pong { .. }
+                    | Control::Error { .. } => None,
+                };
+                self.queue.push_back(Entry::Answer(self.wrap(json), cursor));
+            }
+            Err(error) => tracing::error!("an answer cannot be encoded: {error}"),
+        }
+    }
+
+    fn wrap(&self, json: Vec<u8>) -> Bytes {
+        match self.wire {
+            Wire::WebSocket => json.into(),
+            Wire::Sse | Wire::SseResults => [b"data: ".as_slice(), &json, b"\n\n"].concat().into(),
+        }
+    }
+}
+
+/// Streams in the order in which they are answered, each once.
+pub fn distinct(streams: &[Stream]) -> Vec<Stream> {
+    Stream::ALL.iter().copied().filter(|stream| streams.contains(stream)).collect()
+}
+
+/// A message that was understood.
+enum Said<'a> {
+    /// `timestamp` is echoed as it was written: no number loses a digit.
+    Ping {
+        timestamp: &'a str,
+    },
+    Command(Command),
+}
+
+struct Refusal {
+    id: Option<Value>,
+    code: ErrorCode,
+    message: String,
+}
+
+/// Types a client may send.
+const COMMANDS: [&str; 8] = [
+    "subscribe_results",
+    "subscribe_schedule",
+    "subscribe_announcements",
+    "unsubscribe_results",
+    "unsubscribe_schedule",
+    "unsubscribe_announcements",
+    "resume",
+    "ping",
+];
+
+impl<'a> Said<'a> {
+    fn parse(text: &'a str) -> Result<Self, Refusal> {
+        #[derive(Deserialize)]
+        struct Head<'a> {
+            #[serde(rename = "type", default)]
+            kind: Option<Value>,
+            #[serde(default)]
+            id: Option<Value>,
+            #[serde(default, borrow)]
+            timestamp: Option<&'a RawValue>,
+        }
+        // Read as a whole first: what is not JSON at all has its own answer.
+        if let Err(error) = serde_json::from_str::<&RawValue>(text) {
+            tracing::debug!("a client sent what is not JSON: {error}");
+            return Err(Refusal { id: None, code: ErrorCode::BadJson, message: "Invalid JSON".to_owned() });
+        }
+        let bad = |id, message| Refusal { id, code: ErrorCode::BadRequest, message };
+        // A list of the fields in order would be taken for the object.
+        if !text.trim_start().starts_with('{') {
+            return Err(bad(None, "send an object with a \"type\"".to_owned()));
+        }
+        let head: Head<'a> = serde_json::from_str(text)
+            .map_err(|error| bad(None, format!("send an object with a \"type\" ({error})")))?;
+        let kind = match &head.kind {
+            Some(Value::String(kind)) => kind.as_str(),
+            _ => return Err(bad(head.id, "send an object with a \"type\" of text".to_owned())),
+        };
+        if kind == "ping" {
+            return Ok(Self::Ping { timestamp: head.timestamp.map_or("null", RawValue::get) });
+        }
+        if !COMMANDS.contains(&kind) {
+            let message = format!("there is no command of that type; send one of {}", COMMANDS.join(", "));
+            return Err(Refusal { id: head.id, code: ErrorCode::UnknownType, message });
+        }
+        serde_json::from_str(text)
+            .map(Self::Command)
+            .map_err(|error| bad(head.id, format!("the {kind} command is not understood: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::live::frame::Frame;
+    use crate::live::testing::{board_data, result_row};
+    use timely_core::topic::{MessageType, StateLane};
+
+    const EVENT: EventId = EventId(1);
+    const RESULTS: Topic = Topic::EventResults(EVENT);
+
+    fn session(wire: Wire, speaks: Speaks) -> Session {
+        let epoch = Epoch("k3f9".into());
+        Session::new(wire, speaks, About::Event(EVENT), Stream::ALL.to_vec(), epoch, Duration::ZERO, 0)
+    }
+
+    /// A session that has been told `connected` and waits for commands.
+    fn connected(wire: Wire, speaks: Speaks) -> Session {
+        let mut session = session(wire, speaks);
+        deliver_joined(&mut session, Cause::Opened, &[], Ok(()), 5);
+        deliver(&mut session, end(5, &[], vec![]));
+        take(&mut session, 0);
+        session
+    }
+
+    fn deliver(session: &mut Session, delivery: Delivery) {
+        session.deliver(delivery, Timestamp::UNIX_EPOCH);
+    }
+
+    fn deliver_joined(
+        session: &mut Session,
+        cause: Cause,
+        streams: &[Stream],
+        outcome: Result<(), NotRecovered>,
+        from: u64,
+    ) {
+        let joined = Joined { cause, streams: streams.to_vec(), topics: vec![RESULTS], from, outcome };
+        deliver(session, Delivery::Joined(joined));
+    }
+
+    fn end(pos: u64, topics: &[Topic], snapshot: Vec<Shown>) -> Delivery {
+        Delivery::Page(Page { frames: vec![], end: Some(End { pos, topics: topics.to_vec(), snapshot }) })
+    }
+
+    fn log(pos: u64) -> Shown {
+        let row = result_row(pos, EVENT, &[(RESULTS, pos)]);
+        Shown { frame: Arc::new(Frame::log(&row, MessageType::ResultUpdate, RESULTS, pos)), board: None }
+    }
+
+    fn board(pos: u64, group: &str) -> Shown {
+        let lane = StateLane::board(RESULTS, Some(group));
+        let frame = Frame::state(&lane, &board_data(group, pos), pos, Timestamp::UNIX_EPOCH).unwrap();
+        Shown { frame: Arc::new(frame), board: None }
+    }
+
+    fn tick(seconds: u64) -> Tick {
+        Tick { now: Duration::from_secs(seconds), event_now: Timestamp::UNIX_EPOCH, clock_rate: 1.0, applied: 90 }
+    }
+
+    fn take(session: &mut Session, seconds: u64) -> Taken {
+        let mut all = Taken::default();
+        loop {
+            let taken = session.take(&tick(seconds));
+            let is_last = taken.writes.is_empty() || taken.close.is_some();
+            all.writes.extend(taken.writes);
+            all.requests.extend(taken.requests);
+            all.close = taken.close;
+            if is_last {
+                return all;
+            }
+        }
+    }
+
+    /// What a WebSocket client reads now.
+    fn read(session: &mut Session, seconds: u64) -> Vec<Value> {
+        let bytes = take(session, seconds).writes.into_iter().filter_map(|write| match write {
+            Write::Bytes(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
+            Write::Ping => None,
+        });
+        bytes.collect()
+    }
+
+    fn types(messages: &[Value]) -> Vec<&str> {
+        messages.iter().map(|message| message["type"].as_str().unwrap()).collect()
+    }
+
+    fn sse(session: &mut Session, seconds: u64) -> String {
+        let taken = take(session, seconds);
+        let bytes = taken.writes.into_iter().filter_map(|write| match write {
+            Write::Bytes(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+            Write::Ping => None,
+        });
+        bytes.collect()
+    }
+
+    #[test]
+    fn a_client_of_the_guide_hears_what_the_guide_says() {
+        let mut session = session(Wire::WebSocket, Speaks::V1);
+        assert!(!session.takes_commands(), "connected comes first");
+        deliver_joined(&mut session, Cause::Opened, &[], Err(NotRecovered::Fresh), 5);
+        deliver(&mut session, end(5, &[Topic::Event(EVENT)], vec![]));
+        let messages = read(&mut session, 0);
+        assert_eq!(
+            messages,
+            [json!({
+                "type": "connected", "event_id": 1, "message": "Connected to event updates",
+                "topics": ["results", "schedule", "announcements"],
+                "epoch": "k3f9", "cursor": "k3f9.5", "timestamp": "1970-01-01T00:00:00Z",
+            })]
+        );
+
+        session.text(r#"{"type":"subscribe_results"}"#);
+        assert!(!session.takes_commands(), "one join at a time");
+        let join = Join { streams: vec![Stream::Results], base: Base::Leave, since: None };
+        assert_eq!(take(&mut session, 0).requests, [Request::Join(join)]);
+        deliver(&mut session, Delivery::Log(log(6)));
+        deliver_joined(&mut session, Cause::Asked, &[Stream::Results], Err(NotRecovered::Fresh), 6);
+        deliver(&mut session, end(6, &[RESULTS], vec![board(6, "A"), log(4)]));
+        deliver(&mut session, Delivery::Log(log(7)));
+        deliver(&mut session, Delivery::State(board(7, "A")));
+        let messages = read(&mut session, 0);
+        assert_eq!(
+            types(&messages),
+            [
+                "result_update",
+                "subscribed",
+                "leaderboard_update",
+                "result_update",
+                "result_update",
+                "leaderboard_update"
+            ],
+            "earlier streams go on, then the state, then what is new; and no word the guide does not have"
+        );
+        assert_eq!(
+            messages[1],
+            json!({"type": "subscribed", "stream": "results", "epoch": "k3f9", "cursor": "k3f9.6",
+                "recovered": false, "reason": "fresh"})
+        );
+        let replay: Vec<bool> = messages.iter().map(|message| message["replay"] == true).collect();
+        assert_eq!(replay, [false, false, true, true, false, false], "only the snapshot is marked");
+        assert!(session.takes_commands());
+
+        session.text(r#"{"type":"unsubscribe_results"}"#);
+        assert_eq!(take(&mut session, 0).requests, [Request::Leave(Stream::Results)]);
+        deliver(&mut session, Delivery::State(board(8, "A")));
+        deliver(&mut session, Delivery::Left(Stream::Results));
+        assert_eq!(read(&mut session, 0), [json!({"type": "unsubscribed", "stream": "results"})]);
+    }
+
+    #[test]
+    fn a_ping_is_echoed_digit_by_digit() {
+        for timestamp in
+            ["1700000000000", "12345678901234567890123", "1.10", r#""2022-12-01T19:00:00Z""#, "null", r#"{"a":[1,2]}"#]
+        {
+            let mut session = connected(Wire::WebSocket, Speaks::V1);
+            session.text(&format!(r#"{{"type":"ping","timestamp":{timestamp}}}"#));
+            let taken = take(&mut session, 0);
+            let expected = format!(r#"{{"type":"pong","timestamp":{timestamp}}}"#);
+            assert_eq!(taken.writes, [Write::Bytes(expected.into())]);
+        }
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.text(r#"{"type":"ping"}"#);
+        assert_eq!(read(&mut session, 0), [json!({"type": "pong", "timestamp": null})]);
+    }
+
+    #[test]
+    fn what_is_no_command_is_answered_and_the_session_goes_on() {
+        let deep = "[".repeat(4_000);
+        let deep_type = format!(r#"{{"type":{}1{}}}"#, "[".repeat(500), "]".repeat(500));
+        for (why, said, code, message) in [
+            ("not JSON", "hello", "bad_json", "Invalid JSON"),
+            ("nothing", "", "bad_json", "Invalid JSON"),
+            ("cut off", r#"{"type":"#, "bad_json", "Invalid JSON"),
+            ("deep", &deep, "bad_json", "Invalid JSON"),
+            ("a list", r#"["subscribe_results"]"#, "bad_request", "object"),
+            ("a number", "7", "bad_request", "object"),
+            ("no type", "{}", "bad_request", "\"type\""),
+            ("a type that is no text", r#"{"type":7}"#, "bad_request", "\"type\""),
+            ("a deep type", &deep_type, "bad_request", "\"type\""),
+            ("two types", r#"{"type":"ping","type":"ping"}"#, "bad_request", "duplicate"),
+            ("unknown", r#"{"type":"subscribe_tickets"}"#, "unknown_type", "subscribe_results"),
+            ("a bad cursor", r#"{"type":"subscribe_results","since":"x"}"#, "bad_request", "cursor"),
+            ("a resume of nothing", r#"{"type":"resume","topics":[],"since":"k.1"}"#, "bad_request", "topics"),
+            (
+                "a resume of what is not there",
+                r#"{"type":"resume","topics":["x"],"since":"k.1"}"#,
+                "bad_request",
+                "stream",
+            ),
+            ("a resume without a cursor", r#"{"type":"resume","topics":["results"]}"#, "bad_request", "since"),
+        ] {
+            let mut session = connected(Wire::WebSocket, Speaks::V1);
+            session.text(said);
+            let messages = read(&mut session, 0);
+            let [error] = &messages[..] else { panic!("{why}: {messages:?}") };
+            assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some("error"), Some(code)), "{why}");
+            assert!(error["message"].as_str().unwrap().contains(message), "{why}: {error}");
+            assert!(session.takes_commands(), "{why}: it goes on");
+        }
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.binary();
+        assert_eq!(types(&read(&mut session, 0)), ["error"]);
+        session.text(r#"{"type":"nonsense","id":"a7"}"#);
+        assert_eq!(read(&mut session, 0)[0]["id"], "a7", "the client knows which command was refused");
+    }
+
+    #[test]
+    fn a_command_with_an_id_or_a_cursor_makes_it_a_session_with_cursors() {
+        for (said, speaks) in [
+            (r#"{"type":"subscribe_results"}"#, Speaks::V1),
+            (r#"{"type":"subscribe_results","id":null,"extra":1}"#, Speaks::V1),
+            (r#"{"type":"subscribe_results","id":7}"#, Speaks::V2),
+            (r#"{"type":"subscribe_results","since":"k3f9.4"}"#, Speaks::V2),
+            (r#"{"type":"unsubscribe_results","id":7}"#, Speaks::V2),
+            (r#"{"type":"resume","topics":["results"],"since":"k3f9.4"}"#, Speaks::V2),
+        ] {
+            let mut session = connected(Wire::WebSocket, Speaks::V1);
+            session.text(said);
+            assert_eq!(session.speaks, speaks, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_resume_replays_what_was_missed_before_anything_new_and_says_when_it_is_through() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.text(r#"{"type":"resume","topics":["schedule","results"],"since":"k3f9.4","id":7}"#);
+        let taken = take(&mut session, 0);
+        let [Request::Join(join)] = &taken.requests[..] else { panic!("{taken:?}") };
+        assert_eq!(join.streams, [Stream::Results, Stream::Schedule]);
+        deliver_joined(&mut session, Cause::Asked, &join.streams, Ok(()), 4);
+        deliver(&mut session, Delivery::Page(Page { frames: vec![log(5), log(6)], end: None }));
+        deliver(&mut session, Delivery::Log(log(20)));
+        assert_eq!(take(&mut session, 0).requests, [Request::NextPage], "when the first page is written");
+        assert!(take(&mut session, 0).is_empty(), "what is new waits");
+        let last = End { pos: 21, topics: vec![RESULTS], snapshot: vec![board(21, "A")] };
+        deliver(&mut session, Delivery::Page(Page { frames: vec![log(7)], end: Some(last) }));
+        let messages = read(&mut session, 0);
+        assert_eq!(types(&messages), ["result_update", "leaderboard_update", "live", "result_update"]);
+        assert_eq!(messages[2], json!({"type": "live", "topics": ["event_1_results"], "cursor": "k3f9.21"}));
+        assert_eq!((&messages[0]["pos"], &messages[3]["pos"]), (&json!(7), &json!(20)));
+        assert!(messages[0].get("replay").is_none(), "what was missed moves the cursor");
+    }
+
+    #[test]
+    fn a_slow_client_loses_its_backlog_and_not_the_news() {
+        let mut slow = connected(Wire::WebSocket, Speaks::V2);
+        for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
+            deliver(&mut slow, Delivery::Log(log(pos)));
+            deliver(&mut slow, Delivery::State(board(pos, "A")));
+        }
+        let taken = take(&mut slow, 0);
+        assert_eq!((taken.writes.len(), &taken.requests[..]), (0, &[Request::Resync][..]));
+        deliver(&mut slow, Delivery::Log(log(900)));
+        assert!(take(&mut slow, 0).is_empty(), "covered by what comes now");
+        deliver_joined(&mut slow, Cause::Resync, &[Stream::Results], Err(NotRecovered::Lagged), 901);
+        deliver(&mut slow, end(901, &[RESULTS], vec![board(901, "A"), log(900)]));
+        deliver(&mut slow, Delivery::Log(log(902)));
+        let messages = read(&mut slow, 0);
+        assert_eq!(types(&messages), ["resync", "leaderboard_update", "result_update", "live", "result_update"]);
+        assert_eq!(
+            messages[0],
+            json!({"type": "resync", "topics": ["event_1_results"], "reason": "lagged", "cursor": "k3f9.901"})
+        );
+
+        let mut of_the_guide = connected(Wire::WebSocket, Speaks::V1);
+        for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
+            deliver(&mut of_the_guide, Delivery::Log(log(pos)));
+        }
+        let taken = take(&mut of_the_guide, 0);
+        assert_eq!((taken.writes.len(), taken.close), (0, Some(close::RESUME)));
+    }
+
+    #[test]
+    fn a_backlog_is_bounded_in_bytes_and_states_have_one_place_each() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        let frame = |pos| {
+            let mut row = result_row(pos, EVENT, &[(RESULTS, pos)]);
+            row.data = format!(r#"{{"text":"{}"}}"#, "x".repeat(BACKLOG_BYTES_MAX / 2));
+            Shown { frame: Arc::new(Frame::log(&row, MessageType::ResultUpdate, RESULTS, pos)), board: None }
+        };
+        deliver(&mut session, Delivery::Log(frame(6)));
+        assert!(session.closing.is_none());
+        deliver(&mut session, Delivery::Log(frame(7)));
+        assert_eq!(session.closing, Some(close::RESUME), "two halves and their envelopes are too much");
+
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        for pos in 6..2_000 {
+            deliver(&mut session, Delivery::State(board(pos, "A")));
+            deliver(&mut session, Delivery::State(board(pos, "B")));
+        }
+        let positions: Vec<_> = read(&mut session, 0).iter().map(|message| message["pos"].as_u64().unwrap()).collect();
+        assert_eq!(positions, [1_999, 1_999], "the latest of each");
+    }
+
+    #[test]
+    fn a_state_that_waited_is_not_written_after_a_newer_snapshot() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        session.text(r#"{"type":"subscribe_results"}"#);
+        deliver(&mut session, Delivery::State(board(6, "A")));
+        deliver_joined(&mut session, Cause::Asked, &[Stream::Results], Err(NotRecovered::Fresh), 7);
+        deliver(&mut session, end(7, &[RESULTS], vec![board(7, "A")]));
+        let messages = read(&mut session, 0);
+        assert_eq!(types(&messages), ["subscribed", "leaderboard_update"]);
+        assert_eq!(messages[1]["pos"], 7);
+    }
+
+    #[test]
+    fn status_goes_to_clients_that_know_it_every_five_seconds() {
+        let mut knows = connected(Wire::WebSocket, Speaks::V2);
+        let mut guide = connected(Wire::WebSocket, Speaks::V1);
+        assert!(read(&mut knows, 4).is_empty());
+        assert_eq!(
+            read(&mut knows, 5),
+            [json!({"type": "status", "pos": 90, "server_time": "1970-01-01T00:00:00Z", "clock_rate": 1.0})]
+        );
+        assert!(read(&mut knows, 6).is_empty());
+        assert_eq!(types(&read(&mut knows, 10)), ["status"]);
+        assert!(read(&mut guide, 20).is_empty());
+    }
+
+    #[test]
+    fn a_silent_websocket_is_pinged_and_then_given_up() {
+        let mut session = connected(Wire::WebSocket, Speaks::V1);
+        let ping = session.deadline();
+        assert!((22_500..=27_500).contains(&ping.as_millis()), "{ping:?}");
+        let at = |session: &mut Session, now| session.take(&Tick { now, ..tick(0) });
+        assert_eq!(at(&mut session, ping).writes, [Write::Ping]);
+        session.heard();
+        assert!(at(&mut session, ping + PONG_TIMEOUT).is_empty(), "it lives");
+        assert_eq!(at(&mut session, ping * 2).writes, [Write::Ping]);
+        assert_eq!(session.deadline(), ping * 2 + PONG_TIMEOUT);
+        assert_eq!(at(&mut session, ping * 2 + PONG_TIMEOUT).close, Some(close::STALLED));
+    }
+
+    #[test]
+    fn a_browser_learns_its_cursor_after_the_snapshot_and_beside_every_comment() {
+        let mut session = session(Wire::Sse, Speaks::V1);
+        deliver_joined(&mut session, Cause::Opened, &[Stream::Results], Err(NotRecovered::Fresh), 5);
+        deliver(&mut session, end(5, &[RESULTS], vec![board(5, "A")]));
+        let text = sse(&mut session, 0);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        assert!(lines[0].starts_with(r#"data: {"type":"connected""#), "{text}");
+        assert!(lines[1].starts_with(r#"data: {"type":"subscribed""#), "{text}");
+        assert!(lines[2].contains(r#""replay":true"#), "{text}");
+        assert_eq!(lines[3..], ["id: k3f9.5"], "{text}");
+        deliver(&mut session, Delivery::Log(log(8)));
+        assert!(sse(&mut session, 1).starts_with("id: k3f9.8\ndata: {"));
+        assert_eq!(sse(&mut session, 15), ":\n\nid: k3f9.90\n\n", "nothing waits: everything applied is known");
+    }
+
+    #[test]
+    fn the_results_page_gets_data_and_nothing_else() {
+        let mut session = session(Wire::SseResults, Speaks::V1);
+        deliver_joined(&mut session, Cause::Opened, &[Stream::Results], Err(NotRecovered::Fresh), 5);
+        deliver(&mut session, end(5, &[RESULTS], vec![board(5, "A"), log(4)]));
+        deliver(&mut session, Delivery::Log(Shown { board: Some(board(5, "A").frame), ..log(6) }));
+        let text = sse(&mut session, 60);
+        let data: Vec<Value> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect();
+        assert_eq!(types(&data), ["leaderboard_update", "result_update", "result_update"]);
+        assert!(data.iter().all(|message| message["leaderboard"].is_array()), "{text}");
+    }
+
+    #[test]
+    fn a_closed_session_writes_nothing_more() {
+        let mut session = connected(Wire::WebSocket, Speaks::V2);
+        deliver(&mut session, Delivery::Log(log(6)));
+        deliver(&mut session, Delivery::Closed(close::GONE));
+        deliver(&mut session, Delivery::Log(log(7)));
+        let taken = take(&mut session, 30);
+        assert_eq!((taken.writes.len(), taken.requests.len(), taken.close), (0, 0, Some(close::GONE)));
+        assert!(!session.takes_commands());
+    }
+}

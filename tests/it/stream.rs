@@ -1,0 +1,207 @@
+//! Raw listeners: what a browser would see, message by message.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::server::{PATIENCE, TestServer};
+
+/// A WebSocket that knows nothing but the protocol of the guide.
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    pub(crate) async fn open(server: &TestServer, path: &str) -> Self {
+        Self::open_as(server, path, None).await.unwrap_or_else(|(status, body)| panic!("refused: {status} {body}"))
+    }
+
+    /// Opens with a bearer token; a refused handshake answers its status and body.
+    pub(crate) async fn open_as(server: &TestServer, path: &str, token: Option<&str>) -> Result<Self, (u16, String)> {
+        let mut request = format!("ws://{}{path}", server.address).into_client_request().unwrap();
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        match tokio::time::timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await.expect("a handshake") {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(Error::Http(response)) => {
+                let body = response.body().as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
+                Err((response.status().as_u16(), body.unwrap_or_default()))
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.send_text(&message.to_string()).await;
+    }
+
+    pub(crate) async fn send_text(&mut self, text: &str) {
+        self.send_raw(Message::text(text)).await;
+    }
+
+    pub(crate) async fn send_raw(&mut self, message: Message) {
+        self.0.send(message).await.unwrap();
+    }
+
+    /// The next message; panics on a close or when nothing comes.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            match self.next_or_close().await {
+                Ok(message) => message,
+                Err(code) => panic!("closed with {code:?} while a message was awaited at {caller}"),
+            }
+        }
+    }
+
+    /// The next message, or the code of the close.
+    pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a message within the patience of the test")
+            {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("messages are JSON")),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// Messages up to and including the first that fits.
+    pub(crate) async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut messages = Vec::new();
+        loop {
+            let message = self.next().await;
+            let last = fits(&message);
+            messages.push(message);
+            if last {
+                return messages;
+            }
+        }
+    }
+
+    pub(crate) async fn until_type(&mut self, kind: &str) -> Value {
+        self.until(|message| message["type"] == kind).await.pop().unwrap()
+    }
+
+    /// Subscribes as the guide does and reads the acknowledgement.
+    pub(crate) async fn subscribe(&mut self, stream: &str) -> Value {
+        self.send(json!({"type": format!("subscribe_{stream}")})).await;
+        self.until(|message| message["type"] == "subscribed" && message["stream"] == stream).await.pop().unwrap()
+    }
+
+    /// Everything up to now: an answered ping stands behind all that was sent before it.
+    pub(crate) async fn settle(&mut self) -> Vec<Value> {
+        let mark = json!(format!("mark-{}", line!()));
+        self.send(json!({"type": "ping", "timestamp": mark})).await;
+        let mut messages = self.until(|message| message["type"] == "pong" && message["timestamp"] == mark).await;
+        messages.pop();
+        messages
+    }
+
+    /// Waits for the close; what still comes before it is dropped.
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
+        loop {
+            if let Err(code) = self.next_or_close().await {
+                return code;
+            }
+        }
+    }
+}
+
+/// One block of an event stream.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    pub(crate) id: Option<String>,
+    pub(crate) event: Option<String>,
+    pub(crate) data: Option<Value>,
+    pub(crate) retry: Option<String>,
+    pub(crate) comment: bool,
+}
+
+/// An event stream, block by block: also those that an EventSource does not show.
+pub(crate) struct Sse {
+    pub(crate) headers: reqwest::header::HeaderMap,
+    body: futures_util::stream::BoxStream<'static, Vec<u8>>,
+    buffer: String,
+}
+
+impl Sse {
+    pub(crate) async fn open(server: &TestServer, path: &str) -> Self {
+        Self::open_with(server.anonymous(reqwest::Method::GET, path)).await
+    }
+
+    pub(crate) async fn open_with(request: reqwest::RequestBuilder) -> Self {
+        let response = request.header("accept", "text/event-stream").send().await.unwrap();
+        assert_eq!(response.status(), 200, "the stream opens");
+        let headers = response.headers().clone();
+        let body = response.bytes_stream();
+        let body = futures_util::StreamExt::map(body, |chunk| chunk.map(|chunk| chunk.to_vec()).unwrap_or_default())
+            .take_while(|chunk| std::future::ready(!chunk.is_empty()))
+            .boxed();
+        Self { headers, body, buffer: String::new() }
+    }
+
+    /// The next block, or `None` at the end of the stream.
+    pub(crate) async fn block(&mut self) -> Option<Block> {
+        loop {
+            if let Some(end) = self.buffer.find("\n\n") {
+                let text: String = self.buffer.drain(..end + 2).collect();
+                return Some(parse(&text));
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.body.next())
+                .await
+                .expect("a block within the patience of the test")?;
+            self.buffer.push_str(std::str::from_utf8(&chunk).expect("blocks are UTF-8"));
+        }
+    }
+
+    /// The next block that carries data.
+    pub(crate) async fn next(&mut self) -> (Option<String>, Value) {
+        loop {
+            let block = self.block().await.expect("the stream goes on");
+            if let Some(data) = block.data {
+                assert_eq!(block.event, None, "events are unnamed, so that onmessage fires");
+                return (block.id, data);
+            }
+        }
+    }
+
+    pub(crate) async fn until_type(&mut self, kind: &str) -> (Option<String>, Value) {
+        loop {
+            let (id, data) = self.next().await;
+            if data["type"] == kind {
+                return (id, data);
+            }
+        }
+    }
+
+    /// Waits for the end of the stream.
+    pub(crate) async fn ended(&mut self) {
+        while self.block().await.is_some() {}
+    }
+}
+
+fn parse(text: &str) -> Block {
+    let mut block = Block::default();
+    let mut data = Vec::new();
+    for line in text.lines() {
+        match line.split_once(':').map(|(field, value)| (field, value.strip_prefix(' ').unwrap_or(value))) {
+            Some(("", _)) => block.comment = true,
+            Some(("id", id)) => block.id = Some(id.to_owned()),
+            Some(("event", event)) => block.event = Some(event.to_owned()),
+            Some(("retry", retry)) => block.retry = Some(retry.to_owned()),
+            Some(("data", line)) => data.push(line),
+            other => assert!(line.is_empty(), "unknown line {other:?} {line:?}"),
+        }
+    }
+    if !data.is_empty() {
+        block.data = Some(serde_json::from_str(&data.join("\n")).expect("data is JSON"));
+    }
+    block
+}
