@@ -873,7 +873,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let fixture = 0..6_usize;
         prop_oneof![
-            6 => (fixture.clone(), 0..4_u16, 0..4_u16, prop::bool::ANY)
+            6 => (fixture.clone(), 0..4_u16, 0..4_u16, proptest::bool::ANY)
                 .prop_map(|(fixture, home, away, live)| Step::Put { fixture, home, away, live }),
             3 => fixture.clone().prop_map(|fixture| Step::Annul { fixture }),
             1 => fixture.clone().prop_map(|fixture| Step::Finalise { fixture }),
