@@ -750,7 +750,8 @@ mod tests {
         let invalid = |pointer: &'static str| move |error: &Error| matches!(error, Error::Invalid(fields) if fields[0].0 == pointer);
         let rule =
             |words: &'static str| move |error: &Error| matches!(error, Error::Rule(said) if said.contains(words));
-        let cases: Vec<(&str, FixtureId, PutResult, Box<dyn Fn(&Error) -> bool>)> = vec![
+        type Case = (&'static str, FixtureId, PutResult, Box<dyn Fn(&Error) -> bool>);
+        let cases: Vec<Case> = vec![
             ("negative", fixture, PutResult { home_score: -1, ..score("0-0") }, Box::new(invalid("/home_score"))),
             (
                 "absurd",
