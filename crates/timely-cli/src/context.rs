@@ -203,7 +203,7 @@ impl Context {
     }
 }
 
-/// What time it is by this computer; events on a simulated clock have their own, see [`Scene::now`].
+/// What time it is by this computer; events on a simulated clock have their own, see `Scene`.
 pub(crate) fn real_now() -> Timestamp {
     Clock::real().now()
 }
