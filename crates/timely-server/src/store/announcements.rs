@@ -495,3 +495,236 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use timely_core::access::Role;
+    use timely_core::announcement::AnnouncementType;
+
+    use super::*;
+    use crate::store::testing::{ALL, Ground, bearer, by, owner, time};
+
+    fn general(title: &str) -> NewAnnouncement {
+        NewAnnouncement {
+            title: title.to_owned(),
+            message: String::new(),
+            kind: AnnouncementType::General,
+            priority: Priority::Normal,
+            is_public: true,
+            team_ids: Vec::new(),
+            expires_at: None,
+            confirm: None,
+        }
+    }
+
+    fn emergency(title: &str) -> NewAnnouncement {
+        let confirm = Some("EMERGENCY".to_owned());
+        NewAnnouncement { kind: AnnouncementType::Emergency, confirm, ..general(title) }
+    }
+
+    async fn say(ground: &Ground, event: EventId, new: NewAnnouncement) -> Announcement {
+        ground.store.create_announcement(owner(), event, new).await.unwrap().value
+    }
+
+    #[tokio::test]
+    async fn each_audience_has_its_topics_and_sees_its_own() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let before = ground.head();
+        let all = say(&ground, event, general("all")).await;
+        let participants = say(&ground, event, NewAnnouncement { is_public: false, ..general("participants") }).await;
+        let team_ids = vec![blues, reds, blues];
+        let some = say(&ground, event, NewAnnouncement { team_ids, ..general("some") }).await;
+        let blue = say(&ground, event, NewAnnouncement { team_ids: vec![blues], ..general("blue") }).await;
+        assert_eq!(some.team_ids, [reds, blues]);
+        assert_eq!(
+            ground.news(before).await,
+            [
+                format!("announcement_update event_{event}_announcements"),
+                format!("announcement_update event_{event}_participants"),
+                format!("announcement_update event_{event}_staff team_{reds}_announcements team_{blues}_announcements"),
+                format!("announcement_update event_{event}_staff team_{blues}_announcements"),
+            ]
+        );
+        let viewer = bearer(Role::Viewer, Some(event));
+        let mut red = viewer.clone();
+        red.team = Some(reds);
+        let every = [&all, &participants, &some, &blue];
+        for (who, actor, sees) in [
+            ("anonymous", None, [true, false, false, false]),
+            ("of another event", Some(bearer(Role::Organiser, Some(EventId(99)))), [true, false, false, false]),
+            ("a participant", Some(viewer), [true, true, false, false]),
+            ("of the Reds", Some(red), [true, true, true, false]),
+            ("a scorer", Some(bearer(Role::Scorer, Some(event))), [true; 4]),
+            ("the owner", Some(bearer(Role::Owner, None)), [true; 4]),
+        ] {
+            let listed = ground.store.announcements(actor.clone(), event, ALL).await.unwrap().items;
+            for (announcement, sees) in every.iter().zip(sees) {
+                assert_eq!(listed.contains(announcement), sees, "{who} lists {}", announcement.title);
+                let one = ground.store.announcement(actor.clone(), announcement.id).await;
+                assert_eq!(one.is_ok(), sees, "{who} reads {}", announcement.title);
+                assert!(sees || matches!(one, Err(Error::NotFound)), "{who}: as if it did not exist");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_loses_an_announcement_by_an_edit_is_told_first() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds] = ground.teams(event, ["Reds"], None).await;
+        let id = say(&ground, event, general("Gate 4")).await.id;
+        let first = ground.head();
+        let narrow = EditAnnouncement { team_ids: Some(vec![reds]), ..EditAnnouncement::default() };
+        let edit = |expected, new: EditAnnouncement| ground.store.edit_announcement(owner(), id, expected, new);
+        assert!(matches!(edit(Expected::Unsaid, narrow.clone()).await, Err(Error::VersionRequired { version: 1, .. })));
+        assert_eq!(edit(Expected::Version(1), narrow.clone()).await.unwrap().value.version, 2);
+        assert_eq!(edit(Expected::Unsaid, narrow).await.unwrap().effect, Effect::Unchanged);
+        assert_eq!(
+            ground.news(first).await,
+            [
+                format!("announcement_removed event_{event}_announcements"),
+                format!("announcement_update event_{event}_staff team_{reds}_announcements"),
+            ]
+        );
+        let rows = ground.store.rows_after(first, 1).await.unwrap();
+        assert!(rows[0].data.contains(r#""reason":"audience""#));
+        // Neither a snapshot nor a replay tells them what it says now or said then.
+        let lost = Topic::EventAnnouncements(event);
+        assert!(ground.store.opening(lost, time(0)).await.unwrap().tail.is_empty());
+        let replayed = ground.store.replay(vec![lost], 0, ground.head(), 100).await.unwrap();
+        assert_eq!(replayed.iter().map(|row| row.pos).collect::<Vec<_>>(), [first + 1]);
+        let staff = ground.store.opening(Topic::EventStaff(event), time(0)).await.unwrap().tail;
+        assert_eq!(staff.iter().map(|row| row.pos).collect::<Vec<_>>(), [first + 2]);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_back_is_not_said_again() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let said = say(&ground, event, general("Gate 4")).await;
+        let again = ground.store.broadcast_announcement(owner(), said.id).await.unwrap();
+        assert_eq!((again.value.version, again.pos), (1, ground.head()));
+        let withdraw = |expected| ground.store.withdraw_announcement(owner(), said.id, expected);
+        assert!(matches!(withdraw(Expected::Unsaid).await, Err(Error::VersionRequired { .. })));
+        assert_eq!(withdraw(Expected::Version(1)).await.unwrap().value.version, 2);
+        let head = ground.head();
+        assert_eq!(withdraw(Expected::Unsaid).await.unwrap().effect, Effect::Unchanged);
+        for refused in [
+            ground.store.broadcast_announcement(owner(), said.id).await,
+            ground
+                .store
+                .edit_announcement(
+                    owner(),
+                    said.id,
+                    Expected::Any,
+                    EditAnnouncement { title: Some("Gate 5".to_owned()), ..EditAnnouncement::default() },
+                )
+                .await,
+        ] {
+            assert!(matches!(refused, Err(Error::Rule(_))), "{refused:?}");
+        }
+        assert_eq!(ground.head(), head);
+        let topic = Topic::EventAnnouncements(event);
+        let replayed = ground.store.replay(vec![topic], 0, head, 100).await.unwrap();
+        assert_eq!(replayed.len(), 1, "the removal alone");
+        assert!(replayed[0].data.contains("withdrawn") && replayed[0].topics == [(topic, 1)]);
+        assert!(ground.store.announcements(None, event, ALL).await.unwrap().items.is_empty());
+        assert!(matches!(ground.store.announcement(None, said.id).await, Err(Error::NotFound)));
+        let staff = Some(bearer(Role::Scorer, Some(event)));
+        assert!(ground.store.announcement(staff, said.id).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn alarms_are_confirmed_end_by_themselves_and_are_few() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let pointer = |refused: Error| match refused {
+            Error::Invalid(fields) => fields[0].0.clone(),
+            other => other.to_string(),
+        };
+        let urgent = NewAnnouncement { priority: Priority::Urgent, ..general("Rain") };
+        let until = |seconds| Some(time(seconds));
+        let confirm = |word: &str| Some(word.to_owned());
+        for (why, new, at) in [
+            ("not meant", NewAnnouncement { confirm: None, ..emergency("Fire") }, "/confirm"),
+            ("another word", NewAnnouncement { confirm: confirm("URGENT"), ..emergency("Fire") }, "/confirm"),
+            ("no end", NewAnnouncement { confirm: confirm("URGENT"), ..urgent.clone() }, "/expires_at"),
+            ("not meant", NewAnnouncement { expires_at: until(60), ..urgent.clone() }, "/confirm"),
+            ("over", NewAnnouncement { expires_at: until(0), ..general("Rain") }, "/expires_at"),
+            ("no title", general(" "), "/title"),
+            ("no such team", NewAnnouncement { team_ids: vec![TeamId(9)], ..general("Rain") }, "/team_ids/0"),
+        ] {
+            let refused = ground.store.create_announcement(owner(), event, new).await.unwrap_err();
+            assert_eq!(pointer(refused), at, "{why}");
+        }
+        for number in 0..ALARMS_MAX {
+            let caller = Caller { real: time(number), ..owner() };
+            ground.store.create_announcement(caller, event, emergency("Fire")).await.unwrap();
+        }
+        let late = |seconds| Caller { real: time(seconds), ..owner() };
+        let refused = ground.store.create_announcement(late(10), event, emergency("Fire")).await.unwrap_err();
+        assert!(matches!(refused, Error::RateLimited { retry_after_s: 51 }), "{refused:?}");
+        say(&ground, event, general("Lost keys")).await;
+        ground.store.create_announcement(late(61), event, emergency("Fire")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_clock_ends_announcements_once_and_says_when_the_next_one_ends() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        assert_eq!(ground.store.expire_announcements(time(0)).await.unwrap(), None);
+        for seconds in [20, 10] {
+            say(&ground, event, NewAnnouncement { expires_at: Some(time(seconds)), ..general("Rain") }).await;
+        }
+        assert_eq!(ground.store.expire_announcements(time(9)).await.unwrap(), Some(time(10)));
+        let before = ground.head();
+        assert_eq!(ground.store.expire_announcements(time(10)).await.unwrap(), Some(time(20)));
+        assert_eq!(ground.store.expire_announcements(time(10)).await.unwrap(), Some(time(20)));
+        let rows = ground.store.rows_after(before, 10).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        assert!(rows[0].data.contains("expired") && rows[0].timestamp == time(10));
+        assert_eq!(ground.store.announcements(None, event, ALL).await.unwrap().items.len(), 1);
+        // Between its end and the row that says so, nobody is shown it any more.
+        let topic = Topic::EventAnnouncements(event);
+        assert_eq!(ground.store.opening(topic, time(19)).await.unwrap().tail.len(), 1);
+        assert!(ground.store.opening(topic, time(20)).await.unwrap().tail.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_joins_sees_the_newest_and_every_emergency() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let fire = say(&ground, event, emergency("Fire")).await;
+        for number in 0..60 {
+            say(&ground, event, general(&format!("News {number}"))).await;
+        }
+        let tail = ground.store.opening(Topic::EventAnnouncements(event), time(0)).await.unwrap().tail;
+        assert_eq!(tail.len(), 50);
+        assert!(tail[0].data.contains("Fire") && tail[1].data.contains("News 11") && tail[49].data.contains("News 59"));
+        assert!(tail.is_sorted_by_key(|row| row.pos));
+        // Said again, it is the newest, and once.
+        ground.store.broadcast_announcement(owner(), fire.id).await.unwrap();
+        let tail = ground.store.opening(Topic::EventAnnouncements(event), time(0)).await.unwrap().tail;
+        assert_eq!((tail.len(), tail.iter().filter(|row| row.data.contains("Fire")).count()), (50, 1));
+        assert!(tail[49].data.contains("Fire"));
+    }
+
+    #[tokio::test]
+    async fn only_organisers_speak() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        for (actor, is_right) in [
+            (None, "Unauthenticated"),
+            (Some(bearer(Role::Scorer, Some(event))), "Forbidden"),
+            (Some(bearer(Role::Organiser, Some(EventId(99)))), "Forbidden"),
+        ] {
+            let refused = ground.store.create_announcement(by(actor), event, general("Hi")).await.unwrap_err();
+            assert!(format!("{refused:?}").starts_with(is_right), "{refused:?}");
+        }
+        let organiser = by(Some(bearer(Role::Organiser, Some(event))));
+        let said = ground.store.create_announcement(organiser, event, general("Hi")).await.unwrap().value;
+        assert_eq!(said.created_by.name, "Kim");
+    }
+}

@@ -308,3 +308,137 @@ impl Store {
 pub(crate) fn visibility(conn: &Connection, id: EventId) -> Result<Option<Visibility>, Error> {
     one(conn, "SELECT visibility FROM events WHERE id = ?1", [id.0], |row| Ok(row.get::<_, Text<_>>(0)?.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use timely_core::access::Role;
+
+    use super::*;
+    use crate::store::testing::{ALL, Ground, bearer, by, new_event, new_fixture, owner, score, time};
+    use crate::store::{Expected, RowKind, StreamOf, Thing, Wish};
+
+    #[tokio::test]
+    async fn an_event_is_described_in_full_or_refused_field_by_field() {
+        let ground = Ground::new();
+        let event = ground.event().await;
+        assert_eq!((event.timezone.as_str(), event.rules.as_str()), ("UTC", rules::SHIPPED[0].id));
+        assert_eq!(event.ends_on, event.starts_on);
+        let new = NewEvent {
+            name: " ".to_owned(),
+            ends_on: Some("2026-05-31".parse().unwrap()),
+            timezone: Some("Harbour/Time".to_owned()),
+            rules: Some("none".to_owned()),
+            ..new_event("")
+        };
+        let Err(Error::Invalid(fields)) = ground.store.create_event(owner(), new).await else { panic!("taken") };
+        let pointers: Vec<_> = fields.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/name", "/ends_on", "/timezone", "/rules"]);
+        let organiser = by(Some(bearer(Role::Organiser, Some(event.id))));
+        assert!(matches!(ground.store.create_event(organiser, new_event("Cup")).await, Err(Error::Forbidden(_))));
+        assert!(matches!(ground.store.create_event(by(None), new_event("Cup")).await, Err(Error::Unauthenticated)));
+    }
+
+    #[tokio::test]
+    async fn a_private_event_answers_strangers_like_one_that_never_was() {
+        let ground = Ground::new();
+        let open = ground.event().await.id;
+        let private = NewEvent { visibility: Visibility::Private, ..new_event("Trials") };
+        let event = ground.store.create_event(owner(), private).await.unwrap().value.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await.fixture_id;
+        ground.put(fixture, score("1-0")).await.unwrap();
+        for (who, actor, sees) in [
+            ("anonymous", None, false),
+            ("a stranger", Some(bearer(Role::Organiser, Some(open))), false),
+            ("a participant", Some(bearer(Role::Viewer, Some(event))), true),
+            ("the owner", Some(bearer(Role::Owner, None)), true),
+        ] {
+            let store = &ground.store;
+            let a = || actor.clone();
+            let listed = store.events(a(), ALL).await.unwrap().items;
+            assert_eq!(listed.iter().any(|listed| listed.id == event), sees, "{who}: list");
+            let answers = [
+                ("event", store.event(a(), event).await.map(drop)),
+                ("teams", store.teams(a(), event, ALL).await.map(drop)),
+                ("team", store.team(a(), reds).await.map(drop)),
+                ("venues", store.venues(a(), event, ALL).await.map(drop)),
+                ("fixtures", store.fixtures(a(), event, ALL).await.map(drop)),
+                ("fixture", store.fixture(a(), fixture).await.map(drop)),
+                ("results", store.results(a(), event, ALL).await.map(drop)),
+                ("result", store.result(a(), fixture).await.map(drop)),
+                ("announcements", store.announcements(a(), event, ALL).await.map(drop)),
+                ("leaderboard", store.leaderboard(a(), event, None).await.map(drop)),
+                ("schedule", store.schedule(a(), event).await.map(drop)),
+                ("authorise", store.authorise(a(), None, Thing::Fixture(fixture), Wish::Read).await),
+            ];
+            for (what, answer) in answers {
+                assert_eq!(answer.is_ok(), sees, "{who}: {what}");
+                assert!(sees || matches!(answer, Err(Error::NotFound)), "{who}: {what}");
+            }
+        }
+        let stranger = || by(Some(bearer(Role::Organiser, Some(open))));
+        let writes = [
+            ground.store.put_result(stranger(), fixture, Expected::Any, score("0-1")).await.map(drop),
+            ground.store.delete_team(stranger(), reds).await.map(drop),
+            ground.store.cancel_event(stranger(), event).await.map(drop),
+            ground.store.create_fixture(stranger(), event, new_fixture(reds, blues)).await.map(drop),
+        ];
+        for write in writes {
+            assert!(matches!(write, Err(Error::NotFound)), "{write:?}");
+        }
+        let elsewhere = Thing::Team(reds);
+        let misplaced = ground.store.authorise(owner().actor, Some(open), elsewhere, Wish::Read).await;
+        assert!(matches!(misplaced, Err(Error::NotFound)), "a thing of another event than the path says");
+    }
+
+    #[tokio::test]
+    async fn hiding_an_event_is_a_change_of_rights_before_it_is_anything_else() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let judged_at = ground.store.stream_facts(StreamOf::Event(event)).await.unwrap().unwrap().judged_at;
+        let edit = EditEvent {
+            visibility: Some(Visibility::Private),
+            name: Some("Secret".to_owned()),
+            ..EditEvent::default()
+        };
+        let done = ground.store.edit_event(owner(), event, edit.clone()).await.unwrap();
+        let rows = ground.store.rows_after(judged_at, 10).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].kind, RowKind::Access(AccessChange::Visibility { event, visibility: Visibility::Private }));
+        assert_eq!(rows[0].refreshes, [StateLane::new(Topic::Event(event))]);
+        assert_eq!(done.pos, rows[0].pos);
+        assert_eq!(ground.store.edit_event(owner(), event, edit).await.unwrap().effect, Effect::Unchanged);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_event_leaves_its_history_and_no_rights() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await.fixture_id;
+        ground.put(fixture, score("1-0")).await.unwrap();
+        let new = timely_core::body::NewToken {
+            role: Role::Scorer,
+            event_id: Some(event),
+            area: None,
+            team_id: None,
+            expires_at: None,
+            label: None,
+        };
+        let token = ground.store.create_token(owner(), new).await.unwrap().value;
+        let before = ground.log().await;
+        ground.store.delete_event(owner(), event).await.unwrap();
+        let after = ground.log().await;
+        assert_eq!(after[..before.len()], before[..], "what happened stays");
+        let kinds: Vec<_> = after[before.len()..].iter().map(|row| row.kind.clone()).collect();
+        assert_eq!(
+            kinds,
+            [AccessChange::EventDeleted { event }, AccessChange::TokenEnded { token: token.id }].map(RowKind::Access)
+        );
+        assert_eq!(ground.store.bearer(&token.token.unwrap(), time(0)).await.unwrap(), None);
+        assert!(matches!(ground.store.fixture(owner().actor, fixture).await, Err(Error::NotFound)));
+        assert_eq!(ground.store.stream_facts(StreamOf::Event(event)).await.unwrap(), None);
+        assert_ne!(ground.event().await.id, event, "topics are named after ids: none is used twice");
+        ground.assert_dense().await;
+    }
+}

@@ -881,7 +881,7 @@ mod tests {
         ground.put(group[2], score("0-3")).await.unwrap();
         assert_eq!(sides().await, (Some(reds), Some(blues)));
         ground.put(group[2], score("9-0")).await.unwrap();
-        assert_eq!(sides().await, (Some(greens), Some(reds)), "corrected");
+        assert_eq!(sides().await, (Some(greens), Some(blues)), "corrected");
         ground.store.annul_result(owner(), group[2], Expected::Any, None).await.unwrap();
         assert_eq!(sides().await, (None, None));
         // A match that is called off leaves nothing to wait for.

@@ -136,3 +136,109 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .map(char::from)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use timely_core::access::Role;
+    use timely_core::body::{NewTeam, NewToken};
+    use timely_core::fixture::MatchCommand;
+
+    use super::*;
+    use crate::store::Expected;
+    use crate::store::testing::{Ground, bearer, keyed, score, time};
+
+    fn team(name: &str) -> NewTeam {
+        NewTeam { name: name.to_owned(), code: None, group: None }
+    }
+
+    #[tokio::test]
+    async fn a_repetition_is_answered_and_not_done_again_even_after_a_restart() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let reds = || keyed("k1", "POST /teams\n\n{Reds}");
+        let made = ground.store.create_team(reds(), event, team("Reds")).await.unwrap();
+        let head = ground.head();
+        let again = ground.store.create_team(reds(), event, team("Reds")).await.unwrap();
+        assert_eq!(again.value, made.value);
+        assert_eq!(again.effect, Effect::Replayed { status: 201, pos: made.pos, version: None });
+        let ground = ground.reopened().await;
+        let edit = timely_core::body::EditTeam { name: Some("Crimsons".to_owned()), ..Default::default() };
+        ground.store.edit_team(keyed("k2", "PATCH"), made.value.id, edit).await.unwrap();
+        let again = ground.store.create_team(reds(), event, team("Reds")).await.unwrap();
+        assert_eq!(again.value.name, "Crimsons", "the thing as it is now");
+        assert_eq!(ground.head(), head + 1);
+
+        let other = ground.store.create_team(keyed("k1", "POST /teams\n\n{Blues}"), event, team("Blues")).await;
+        assert!(matches!(other, Err(Error::KeyReused)));
+        let mut somebody = bearer(Role::Organiser, Some(event));
+        somebody.user = timely_core::id::UserId(7);
+        let theirs = Caller { actor: Some(somebody), ..keyed("k1", "POST /teams\n\n{Blues}") };
+        ground.store.create_team(theirs, event, team("Blues")).await.unwrap();
+        let late = Caller { real: time(31 * 24 * 3600), ..reds() };
+        ground.store.create_team(late, event, team("Reds")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_what_was_done_is_remembered() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await.fixture_id;
+        let put = |body| ground.store.put_result(keyed("k", "PUT"), fixture, Expected::Unsaid, body);
+        ground.store.command_fixture(keyed("c", "POST"), fixture, Expected::Any, MatchCommand::Cancel).await.unwrap();
+        assert!(matches!(put(score("1-0")).await, Err(Error::Rule(_))));
+        ground.store.command_fixture(keyed("r", "POST"), fixture, Expected::Any, MatchCommand::Restore).await.unwrap();
+        let first = put(score("1-0")).await.unwrap();
+        assert_eq!(first.effect, Effect::Created, "the refusal was not remembered");
+        ground.put(fixture, score("2-0")).await.unwrap();
+        // Looked up before the version: the repetition is no lost race.
+        let again = put(score("1-0")).await.unwrap();
+        assert_eq!(again.effect, Effect::Replayed { status: 200, pos: first.pos, version: Some(1) });
+        assert_eq!((again.value.version, again.value.home_score), (2, Some(2)));
+    }
+
+    #[tokio::test]
+    async fn rights_are_judged_again_and_secrets_are_never_repeated() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let new = NewToken {
+            role: Role::Scorer,
+            event_id: Some(event),
+            area: None,
+            team_id: None,
+            expires_at: None,
+            label: None,
+        };
+        let made = ground.store.create_token(keyed("t", "POST"), new.clone()).await.unwrap().value;
+        assert!(made.token.is_some());
+        let again = ground.store.create_token(keyed("t", "POST"), new).await.unwrap();
+        assert!(matches!(again.effect, Effect::Replayed { status: 201, .. }));
+        assert_eq!((again.value.id, again.value.token), (made.id, None));
+
+        ground.store.create_team(keyed("k", "POST"), event, team("Reds")).await.unwrap();
+        let fallen = Caller { actor: Some(bearer(Role::Viewer, Some(event))), ..keyed("k", "POST") };
+        assert!(matches!(ground.store.create_team(fallen, event, team("Reds")).await, Err(Error::Forbidden(_))));
+    }
+
+    #[tokio::test]
+    async fn a_removal_can_be_repeated() {
+        use crate::store::{Thing, Wish};
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let done = ground.store.delete_team(keyed("d", "DELETE"), reds).await.unwrap();
+        let actor = keyed("d", "DELETE").actor;
+        ground.store.authorise(actor.clone(), None, Thing::Team(reds), Wish::Manage).await.unwrap();
+        let again = ground.store.delete_team(keyed("d", "DELETE"), reds).await.unwrap();
+        assert_eq!(again.effect, Effect::Replayed { status: 204, pos: done.pos, version: None });
+        assert!(matches!(ground.store.delete_team(keyed("e", "DELETE"), reds).await, Err(Error::NotFound)));
+        let mut stranger = bearer(Role::Organiser, Some(event));
+        stranger.user = timely_core::id::UserId(7);
+        let theirs = ground.store.authorise(Some(stranger), None, Thing::Team(reds), Wish::Manage).await;
+        assert!(matches!(theirs, Err(Error::NotFound)));
+        ground.store.delete_event(keyed("x", "DELETE"), event).await.unwrap();
+        assert!(matches!(ground.store.team(None, blues).await, Err(Error::NotFound)));
+        let again = ground.store.delete_event(keyed("x", "DELETE"), event).await.unwrap();
+        assert!(matches!(again.effect, Effect::Replayed { status: 204, .. }));
+    }
+}

@@ -35,7 +35,7 @@ impl Store {
 
 fn import(tx: &mut Tx<'_>, by: &Caller, tournament: &Tournament) -> Result<Done<Imported>, Error> {
     rights::owner(&by.actor, "import events")?;
-    let plan = tournament.check().map_err(|errors| Error::Invalid(errors.into_iter().map(pointed).collect()))?;
+    let plan = tournament.check().map_err(|errors| Error::Invalid(errors.iter().map(pointed).collect()))?;
     let event = described(NewEvent {
         name: plan.name.clone(),
         starts_on: plan.starts_on,
@@ -92,7 +92,7 @@ fn import(tx: &mut Tx<'_>, by: &Caller, tournament: &Tournament) -> Result<Done<
 }
 
 /// A mistake in the file; its place reads as a pointer as far as a place in a text can.
-fn pointed(error: TournamentError) -> (String, String) {
+fn pointed(error: &TournamentError) -> (String, String) {
     (format!("/{}", error.place.replace(": ", "/").replace(' ', "/")), error.to_string())
 }
 

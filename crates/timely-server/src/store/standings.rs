@@ -64,6 +64,7 @@ impl Boards {
     }
 
     /// The name of the board on which the team stands.
+    #[expect(clippy::option_option, reason = "the one board of an event without groups has no name")]
     pub(crate) fn of_team(&self, team: TeamId) -> Option<Option<&str>> {
         self.teams.iter().find(|(_, teams)| teams.contains(&team)).map(|(name, _)| name.as_deref())
     }
@@ -148,7 +149,10 @@ pub(crate) fn compute(conn: &Connection, event: &Event, group: Option<&str>, cou
 /// Only readers keep tables here: what a write in progress computes may be rolled back, and its
 /// position be taken again by something else.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(Mutex<HashMap<(EventId, Option<String>, Count), Kept>>);
+pub(crate) struct Tables(Mutex<HashMap<Key, Kept>>);
+
+/// The board of a group, or the one of an event without groups, by what counts in it.
+type Key = (EventId, Option<String>, Count);
 
 /// A table, and the position it is true from.
 type Kept = (u64, Arc<Vec<Row>>);

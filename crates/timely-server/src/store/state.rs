@@ -238,3 +238,139 @@ impl Store {
         self.read(move |conn| stream_facts(conn, of)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::Value;
+    use timely_core::body::EditTeam;
+
+    use super::*;
+    use crate::store::testing::{Ground, options, owner, score, time};
+    use crate::store::{RowKind, StoreOptions};
+
+    #[tokio::test]
+    async fn who_joins_gets_every_state_and_the_newest_rows() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], Some("A")).await;
+        let [greens, golds] = ground.teams(event, ["Greens", "Golds"], Some("B")).await;
+        let fixture = ground.fixture(event, reds, blues).await.fixture_id;
+        ground.fixture(event, greens, golds).await;
+        for goals in 0..30 {
+            ground.put(fixture, score(&format!("{goals}-0"))).await.unwrap();
+        }
+        let opening = ground.store.opening(Topic::EventResults(event), time(5)).await.unwrap();
+        assert_eq!(opening.pos, ground.head());
+        let keys: Vec<_> = opening.states.iter().map(|(lane, _)| lane.key.as_str()).collect();
+        assert_eq!(keys, ["A", "B"]);
+        let seqs: Vec<_> = opening.tail.iter().map(|row| row.topics.clone()).collect();
+        let expected: Vec<_> = (11..=30).map(|seq| vec![(Topic::EventResults(event), seq)]).collect();
+        assert_eq!(seqs, expected);
+        let board: Value = serde_json::from_str(&opening.states[0].1).unwrap();
+        assert_eq!((&board["group"], &board["timestamp"]), (&"A".into(), &"2026-06-01T12:00:05Z".into()));
+
+        let of_team = ground.store.opening(Topic::TeamResults(greens), time(0)).await.unwrap();
+        assert_eq!(of_team.states.len(), 1);
+        assert_eq!((of_team.states[0].0.key.as_str(), of_team.tail.len()), ("B", 0));
+        let schedule = ground.store.opening(Topic::TeamSchedule(golds), time(0)).await.unwrap();
+        let shown: Value = serde_json::from_str(&schedule.states[0].1).unwrap();
+        assert_eq!(shown["schedule"].as_array().unwrap().len(), 1);
+        assert_eq!(shown["schedule"][0]["home_team"]["name"], "Greens");
+        assert_eq!(schedule.tail.len(), 1);
+        for (topic, what) in [(Topic::Event(event), "event"), (Topic::Team(reds), "team")] {
+            let opening = ground.store.opening(topic, time(0)).await.unwrap();
+            let shown: Value = serde_json::from_str(&opening.states[0].1).unwrap();
+            assert!(shown[what]["name"].is_string(), "{shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lanes_with_nothing_to_show_are_gone() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds] = ground.teams(event, ["Reds"], None).await;
+        let lanes = |keys: [&str; 2]| {
+            keys.iter()
+                .flat_map(|key| {
+                    [Topic::EventResults(event), Topic::TeamResults(reds)]
+                        .map(|topic| StateLane { topic, key: (*key).to_owned() })
+                })
+                .collect::<Vec<_>>()
+        };
+        let shown = async || {
+            let (pos, states) = ground.store.states(lanes(["", "A"]), time(0)).await.unwrap();
+            assert_eq!(pos, ground.head());
+            states.iter().map(|(_, data)| data.is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown().await, [true, true, false, false], "one table without a name");
+        let edit = EditTeam { group: Some(Some("Group A".to_owned())), ..EditTeam::default() };
+        let before = ground.head();
+        ground.store.edit_team(owner(), reds, edit).await.unwrap();
+        assert_eq!(shown().await, [false, false, true, true], "a table of the group");
+        let row = &ground.store.rows_after(before, 1).await.unwrap()[0];
+        for lane in lanes(["", "A"]) {
+            assert!(row.refreshes.contains(&lane), "{lane:?}");
+        }
+        ground.store.delete_team(owner(), reds).await.unwrap();
+        assert_eq!(shown().await, [false; 4]);
+        let unknown = vec![StateLane::new(Topic::EventSchedule(EventId(99))), StateLane::new(Topic::Team(reds))];
+        let (_, states) = ground.store.states(unknown, time(0)).await.unwrap();
+        assert!(states.iter().all(|(_, data)| data.is_none()));
+    }
+
+    #[tokio::test]
+    async fn a_replay_is_every_row_of_the_topics_in_order_and_in_pages() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], None).await;
+        let fixture = ground.fixture(event, reds, blues).await.fixture_id;
+        let since = ground.head();
+        for goals in 0..10 {
+            ground.put(fixture, score(&format!("{goals}-0"))).await.unwrap();
+        }
+        let topics = vec![Topic::EventSchedule(event), Topic::EventResults(event), Topic::TeamResults(reds)];
+        let all: Vec<_> = ground.store.rows_after(since, 100).await.unwrap();
+        assert_eq!(all.len(), 11, "ten results and a status");
+        let mut after = since;
+        let mut replayed = Vec::new();
+        loop {
+            let page = ground.store.replay(topics.clone(), after, ground.head(), 4).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = last.pos;
+            replayed.extend(page);
+        }
+        assert_eq!(
+            replayed.iter().map(|row| row.pos).collect::<Vec<_>>(),
+            all.iter().map(|row| row.pos).collect::<Vec<_>>()
+        );
+        for (row, whole) in replayed.iter().zip(&all) {
+            assert_eq!((&row.data, &row.kind), (&whole.data, &whole.kind));
+            let asked: Vec<_> = whole.topics.iter().filter(|(topic, _)| topics.contains(topic)).collect();
+            assert_eq!(row.topics.iter().collect::<Vec<_>>(), asked);
+        }
+        let upto = ground.store.replay(topics, since, since + 3, 100).await.unwrap();
+        assert_eq!(upto.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_replay_window_ends_by_count_and_by_age_and_history_stays() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let options = StoreOptions { replay_rows_max: 5, replay_age: SignedDuration::from_hours(1), ..options() };
+        let store = Store::open(dir.path(), options).unwrap();
+        let ground = Ground { dir, store };
+        let event = ground.event().await.id;
+        let quiet = ground.event().await.id;
+        for number in 0..9 {
+            ground.team(event, &format!("Team {number}"), None).await;
+        }
+        let rows = ground.log().await;
+        let last = ground.head();
+        assert!(rows.iter().all(|row| row.kind == RowKind::Changed));
+        assert_eq!(ground.store.replay_floor(event, time(0)).await.unwrap(), last - 5, "five rows are newer");
+        assert_eq!(ground.store.replay_floor(quiet, time(0)).await.unwrap(), 0);
+        assert_eq!(ground.store.replay_floor(event, time(3601)).await.unwrap(), last, "an hour later all is old");
+        assert_eq!(ground.store.replay_floor(quiet, time(3601)).await.unwrap(), 2);
+        assert_eq!(ground.log().await.len(), rows.len());
+    }
+}

@@ -289,3 +289,97 @@ impl Store {
         self.write(move |tx| delete(tx, &by, id)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use timely_core::body::NewAnnouncement;
+
+    use super::*;
+    use crate::store::RowKind;
+    use crate::store::testing::{Ground, owner};
+
+    fn named(name: &str, code: Option<&str>) -> NewTeam {
+        NewTeam { name: name.to_owned(), code: code.map(str::to_owned), group: None }
+    }
+
+    #[tokio::test]
+    async fn names_and_codes_are_unique_without_case_and_accents() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let other = ground.event().await.id;
+        let create = |event, new| ground.store.create_team(owner(), event, new);
+        let zurich = create(event, named("Zürich", Some("ZÜR"))).await.unwrap().value;
+        let basel = create(event, named("Basel", Some("BAS"))).await.unwrap().value;
+        for (why, new) in [
+            ("the name", named("zurich", None)),
+            ("the name with spaces", named(" ZURICH ", None)),
+            ("the code", named("Zug", Some("zur"))),
+        ] {
+            let refused = create(event, new).await.unwrap_err();
+            assert!(matches!(&refused, Error::Rule(said) if said.contains("Zürich")), "{why}: {refused:?}");
+        }
+        create(other, named("Zürich", Some("ZÜR"))).await.unwrap();
+        let edit = |name: &str| EditTeam { name: Some(name.to_owned()), ..EditTeam::default() };
+        assert!(matches!(ground.store.edit_team(owner(), basel.id, edit("ZÜRICH")).await, Err(Error::Rule(_))));
+        let spelled = ground.store.edit_team(owner(), zurich.id, edit("ZÜRICH")).await.unwrap().value;
+        assert_eq!(spelled.name, "ZÜRICH", "its own name in another spelling");
+        let none = EditTeam { code: Some(None), ..EditTeam::default() };
+        assert_eq!(ground.store.edit_team(owner(), zurich.id, none).await.unwrap().value.code, None);
+        assert_eq!(ground.store.edit_team(owner(), zurich.id, edit("ZÜRICH")).await.unwrap().effect, Effect::Unchanged);
+    }
+
+    #[tokio::test]
+    async fn whatever_shows_the_name_is_read_again() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues] = ground.teams(event, ["Reds", "Blues"], Some("A")).await;
+        let [greens] = ground.teams(event, ["Greens"], Some("a")).await;
+        ground.fixture(event, reds, blues).await;
+        let before = ground.head();
+        let edit = EditTeam { name: Some("Crimsons".to_owned()), ..EditTeam::default() };
+        ground.store.edit_team(owner(), reds, edit).await.unwrap();
+        let rows = ground.store.rows_after(before, 10).await.unwrap();
+        assert_eq!((rows.len(), &rows[0].kind, rows[0].topics.len()), (1, &RowKind::Changed, 0));
+        let mut lanes: Vec<StateLane> = std::iter::once(Topic::EventResults(event))
+            .chain([reds, blues, greens].map(Topic::TeamResults))
+            .map(|topic| StateLane::board(topic, Some("A")))
+            .collect();
+        lanes.extend([Topic::Team(reds), Topic::EventSchedule(event)].map(StateLane::new));
+        lanes.extend([reds, blues].map(|team| StateLane::new(Topic::TeamSchedule(team))));
+        lanes.sort();
+        assert_eq!(rows[0].refreshes, lanes);
+    }
+
+    #[tokio::test]
+    async fn a_team_that_is_named_somewhere_stays() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let [reds, blues, greens] = ground.teams(event, ["Reds", "Blues", "Greens"], Some("A")).await;
+        let fixture = ground.fixture(event, reds, blues).await;
+        let refused = ground.store.delete_team(owner(), reds).await.unwrap_err();
+        assert!(matches!(&refused, Error::Rule(said) if said.contains("#1")), "{refused:?}");
+        let leave = EditTeam { group: Some(None), ..EditTeam::default() };
+        assert!(matches!(ground.store.edit_team(owner(), reds, leave).await, Err(Error::Rule(_))));
+        let news = NewAnnouncement {
+            title: "Bus".to_owned(),
+            message: String::new(),
+            kind: timely_core::announcement::AnnouncementType::General,
+            priority: timely_core::announcement::Priority::Normal,
+            is_public: true,
+            team_ids: vec![greens],
+            expires_at: None,
+            confirm: None,
+        };
+        let news = ground.store.create_announcement(owner(), event, news).await.unwrap().value;
+        assert!(matches!(ground.store.delete_team(owner(), greens).await, Err(Error::Rule(_))));
+        ground.store.withdraw_announcement(owner(), news.id, crate::store::Expected::Any).await.unwrap();
+        let before = ground.head();
+        ground.store.delete_team(owner(), greens).await.unwrap();
+        let rows = ground.store.rows_after(before, 10).await.unwrap();
+        assert_eq!(rows[0].kind, RowKind::Access(AccessChange::TeamDeleted { event, team: greens }));
+        assert!(matches!(ground.store.announcement(None, news.id).await, Err(Error::NotFound)), "not everybody's now");
+        ground.store.delete_fixture(owner(), fixture.fixture_id, crate::store::Expected::Any).await.unwrap();
+        ground.store.delete_team(owner(), reds).await.unwrap();
+        assert_eq!(ground.table(event).await, "Blues 0 0/0/0");
+    }
+}

@@ -339,3 +339,106 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::RowKind;
+    use crate::store::testing::{ALL, Ground, bearer, by, owner, time};
+
+    fn token(role: Role, event: Option<EventId>) -> NewToken {
+        NewToken { role, event_id: event, area: None, team_id: None, expires_at: None, label: None }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_what_it_was_made_for_until_it_ends() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let new = NewToken {
+            area: Some("Pitch 2".to_owned()),
+            expires_at: Some(time(60)),
+            label: Some("Pitch 2 tablet".to_owned()),
+            ..token(Role::Scorer, Some(event))
+        };
+        let made = ground.store.create_token(owner(), new).await.unwrap().value;
+        let secret = made.token.clone().unwrap();
+        let holder = ground.store.bearer(&secret, time(59)).await.unwrap().unwrap();
+        assert_eq!((holder.role, holder.event, holder.area.as_deref()), (Role::Scorer, Some(event), Some("Pitch 2")));
+        assert_eq!((holder.token, holder.name.as_str()), (made.id, "Pitch 2 tablet"));
+        assert_ne!(holder.user, OWNER, "requests of two devices are never taken for one another");
+        assert_eq!(ground.store.bearer(&secret, time(60)).await.unwrap(), None, "expired");
+        assert_eq!(ground.store.end_expired_tokens(time(59)).await.unwrap(), Some(time(60)));
+        let before = ground.head();
+        assert_eq!(ground.store.end_expired_tokens(time(60)).await.unwrap(), None);
+        assert_eq!(ground.store.end_expired_tokens(time(61)).await.unwrap(), None);
+        let rows = ground.store.rows_after(before, 10).await.unwrap();
+        assert_eq!(rows.len(), 1, "said once");
+        assert_eq!(rows[0].kind, RowKind::Access(AccessChange::TokenEnded { token: made.id }));
+
+        let other = ground.store.create_token(owner(), token(Role::Viewer, Some(event))).await.unwrap().value;
+        let before = ground.head();
+        ground.store.revoke_token(owner(), other.id).await.unwrap();
+        assert_eq!(ground.store.bearer(&other.token.unwrap(), time(0)).await.unwrap(), None);
+        assert_eq!(ground.store.revoke_token(owner(), other.id).await.unwrap().effect, Effect::Unchanged);
+        assert_eq!(ground.news(before).await, ["access"]);
+        let listed = ground.store.tokens(owner().actor, Some(event), ALL).await.unwrap().items;
+        assert_eq!(listed.len(), 2);
+        assert!(listed.iter().all(|token| token.token.is_none()));
+        // No row holds a secret.
+        let log = ground.log().await;
+        assert!(log.iter().all(|row| !row.data.contains("tml_")));
+    }
+
+    #[tokio::test]
+    async fn tokens_are_whole_or_refused() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let other = ground.event().await.id;
+        let stranger = ground.team(other, "Strangers", None).await.id;
+        for (why, new, pointer) in [
+            ("an owner of one event", token(Role::Owner, Some(event)), "/event_id"),
+            ("a scorer of none", token(Role::Scorer, None), "/event_id"),
+            ("a viewer's area", NewToken { area: Some("P".to_owned()), ..token(Role::Viewer, Some(event)) }, "/area"),
+            ("a scorer's team", NewToken { team_id: Some(stranger), ..token(Role::Scorer, Some(event)) }, "/team_id"),
+            (
+                "another event's team",
+                NewToken { team_id: Some(stranger), ..token(Role::Viewer, Some(event)) },
+                "/team_id",
+            ),
+            ("over", NewToken { expires_at: Some(time(0)), ..token(Role::Viewer, Some(event)) }, "/expires_at"),
+        ] {
+            let refused = ground.store.create_token(owner(), new).await.unwrap_err();
+            assert!(matches!(&refused, Error::Invalid(fields) if fields[0].0 == pointer), "{why}: {refused:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn organisers_handle_the_tokens_of_their_event_alone() {
+        let ground = Ground::new();
+        let event = ground.event().await.id;
+        let other = ground.event().await.id;
+        let organiser = || by(Some(bearer(Role::Organiser, Some(event))));
+        let mine = ground.store.create_token(organiser(), token(Role::Scorer, Some(event))).await.unwrap().value;
+        let theirs = ground.store.create_token(owner(), token(Role::Scorer, Some(other))).await.unwrap().value;
+        let refused = ground.store.create_token(organiser(), token(Role::Scorer, Some(other))).await;
+        assert!(matches!(refused, Err(Error::Forbidden(_))));
+        assert!(matches!(
+            ground.store.create_token(organiser(), token(Role::Owner, None)).await,
+            Err(Error::Forbidden(_))
+        ));
+        assert!(matches!(ground.store.revoke_token(organiser(), theirs.id).await, Err(Error::NotFound)));
+        assert!(matches!(ground.store.revoke_token(organiser(), TokenId(999)).await, Err(Error::NotFound)));
+        let listed = ground.store.tokens(organiser().actor, None, ALL).await.unwrap().items;
+        assert_eq!(listed.iter().map(|token| token.id).collect::<Vec<_>>(), [mine.id]);
+        let mut scorer = bearer(Role::Scorer, Some(event));
+        scorer.token = mine.id;
+        assert!(matches!(ground.store.tokens(Some(scorer.clone()), None, ALL).await, Err(Error::Forbidden(_))));
+        assert!(matches!(
+            ground.store.revoke_token(by(Some(scorer.clone())), theirs.id).await,
+            Err(Error::Forbidden(_))
+        ));
+        ground.store.revoke_token(by(Some(scorer)), mine.id).await.unwrap();
+        let last = ground.store.revoke_token(owner(), TokenId(1)).await;
+        assert!(matches!(last, Err(Error::Rule(_))), "the owner does not lock themselves out");
+    }
+}

@@ -66,7 +66,8 @@ pub(crate) enum Ran {
 
 /// A job made of a closure and the place where its answer goes.
 struct Work<T, F> {
-    work: Option<F>,
+    /// Taken when it is run.
+    run: Option<F>,
     result: Option<Result<T, Error>>,
     answer: oneshot::Sender<Result<T, Error>>,
 }
@@ -77,7 +78,7 @@ where
     T: Send + 'static,
     F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
 {
-    Message::Job(Box::new(Work { work: Some(work), result: None, answer }))
+    Message::Job(Box::new(Work { run: Some(work), result: None, answer }))
 }
 
 impl<T, F> Job for Work<T, F>
@@ -86,7 +87,7 @@ where
     F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send,
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
-        let Some(work) = self.work.take() else { return Ran::Undone(None) };
+        let Some(work) = self.run.take() else { return Ran::Undone(None) };
         let result = work(tx);
         let ran = match &result {
             Ok(_) => Ran::Kept,
@@ -233,7 +234,9 @@ impl Writer {
             }
             if broken {
                 let closed = Failure::Nothing("the data file was closed after a failure".to_owned());
-                jobs.into_iter().for_each(|job| job.settle(Some(&closed)));
+                for job in jobs {
+                    job.settle(Some(&closed));
+                }
             } else if let Err(why) = self.batch(jobs) {
                 broken = true;
                 queue.close();
@@ -263,14 +266,18 @@ impl Writer {
                     // The news first: it is true already, and answers make clients ask for it.
                     self.heads.send_replace(head);
                 }
-                jobs.into_iter().for_each(|job| job.settle(None));
+                for job in jobs {
+                    job.settle(None);
+                }
                 self.high_water.note(head);
                 Ok(())
             }
             Err(failure) => {
                 self.roll_back();
                 error!("a batch of {} writes failed: {}", jobs.len(), failure.to_error());
-                jobs.into_iter().for_each(|job| job.settle(Some(&failure)));
+                for job in jobs {
+                    job.settle(Some(&failure));
+                }
                 match failure {
                     Failure::Nothing(_) => Ok(()),
                     Failure::Unknown(why) => Err(why),
