@@ -170,7 +170,10 @@ impl Link {
     }
 
     /// Event time to show as a clock: it stops at the last word heard once that is too long ago.
+    /// `None` until the first `status`: how fast it runs is not known, and in a demo it would be wrong
+    /// by minutes.
     pub(crate) fn shown_time(&self, now: Instant) -> Option<Timestamp> {
+        self.rate?;
         let until = if self.is_live(now) { now } else { self.heard? };
         self.event_now(until)
     }
@@ -233,6 +236,7 @@ mod tests {
         link.hear(start);
         link.greeted(at("2022-12-01T20:28:00Z"), start);
         assert_eq!(link.event_now(start + s(3)), Some(at("2022-12-01T20:28:00Z")), "the rate is not known yet");
+        assert_eq!(link.shown_time(start + s(3)), None, "so there is no clock");
         link.hear(start + s(5));
         link.status(at("2022-12-01T20:33:00Z"), 60.0, None, start + s(5));
         assert_eq!(link.unusual_rate(), Some(60.0));

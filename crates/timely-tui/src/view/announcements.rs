@@ -40,7 +40,9 @@ pub(crate) fn banner(app: &App, theme: Theme, cells: u16, is_small: bool) -> Vec
             if of > 1 {
                 right = format!("{right}  [{at}/{of}]");
             }
-            let words = format!(" {sign} {}: {}", safe(&announcement.title), safe(&announcement.message));
+            let message = safe(&announcement.message);
+            let colon = if message.is_empty() { "" } else { ": " };
+            let words = format!(" {sign} {}{colon}{message}", safe(&announcement.title));
             lines.push(Line::styled(fit(&ends(&words, right.trim(), cells), cells), theme.loud()));
         }
     }

@@ -1,5 +1,6 @@
 //! What happened lately, newest first, in words.
 
+use jiff::Timestamp;
 use ratatui::text::{Line, Span};
 use timely_core::announcement::{Announcement, AnnouncementType, Priority};
 use timely_core::fixture::ScheduleItem;
@@ -7,7 +8,7 @@ use timely_core::result::{FixtureResult, ResultState, Score};
 
 use crate::app::App;
 use crate::news::{Entry, Turn, What};
-use crate::view::text::{Names, clock, cut, day_and_clock, fit, goal, minute_of, outcome, pairing, safe, width};
+use crate::view::text::{Names, clock_or_day, cut, day_and_clock, fit, goal, minute_of, outcome, pairing, safe, width};
 use crate::view::theme::Theme;
 
 /// Cells of the word at the start.
@@ -15,23 +16,24 @@ const WORD_CELLS: usize = 10;
 
 /// One line a change, as many as there is room for.
 pub(crate) fn lines(app: &App, theme: Theme, cells: u16, lines: u16) -> Vec<Line<'static>> {
+    let today = app.event_now().or_else(|| app.news.latest().next().map(|entry| entry.at));
     app.news
         .latest()
         .filter(|entry| !matches!(&entry.what, What::Announcement(announcement) if app.is_expired(announcement)))
         .take(usize::from(lines))
-        .map(|entry| line(app, theme, entry, usize::from(cells)))
+        .map(|entry| line(app, theme, entry, today.unwrap_or(entry.at), usize::from(cells)))
         .collect()
 }
 
-fn line(app: &App, theme: Theme, entry: &Entry, cells: usize) -> Line<'static> {
-    let room = cells.saturating_sub(7 + WORD_CELLS);
+fn line(app: &App, theme: Theme, entry: &Entry, today: Timestamp, cells: usize) -> Line<'static> {
+    let room = cells.saturating_sub(8 + WORD_CELLS);
     let (word, words) = match &entry.what {
         What::Result { result, before } => (result_word(result, *before), result_words(app, result, room)),
         What::Fixture { fixture, turn } => turn_words(app, fixture, *turn, room),
         What::Announcement(announcement) => (announcement_word(announcement), safe(&announcement.title)),
     };
     Line::from(vec![
-        Span::raw(format!(" {} ", clock(entry.at, &app.zone))),
+        Span::raw(format!(" {} ", clock_or_day(entry.at, today, &app.zone))),
         Span::styled(fit(word, WORD_CELLS), theme.strong()),
         Span::raw(cut(&words, room)),
     ])

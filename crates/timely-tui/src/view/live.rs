@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use timely_core::fixture::ScheduleItem;
 
 use crate::app::App;
-use crate::view::text::{Names, cut, decided, fit, goal, minute_of, outcome, pairing, safe, sides, width};
+use crate::view::text::{Names, cut, decided, fit, goal, minute_of, outcome, pairing, place, sides, width};
 use crate::view::theme::Theme;
 
 /// Lines of a fixture with its goals.
@@ -66,8 +66,8 @@ fn full(app: &App, theme: Theme, fixture: &ScheduleItem, cells: u16) -> [Line<'s
     let as_of = minute.map_or_else(String::new, |minute| format!(", score as of {minute}'"));
     let beyond = result.map_or_else(String::new, |(result, _)| decided(result));
     let state = format!(" {}{beyond}{as_of}  #{}", fixture.status, fixture.number);
-    let place = fixture.venue.name.as_deref().map(safe).unwrap_or_default();
-    let head = cut(&format!("{state}  {place}"), cells.saturating_sub(1));
+    let place = place(fixture, cells.saturating_sub(width(&state) + 3));
+    let head = cut(&format!("{state}  {place}"), cells);
     let (home, away) = sides(fixture, Names::Full);
     let side = |name: &str, team, points: Option<u16>| {
         let points = points.map_or_else(|| "-".to_owned(), |points| points.to_string());

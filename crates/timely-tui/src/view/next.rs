@@ -4,7 +4,10 @@ use ratatui::text::Line;
 use timely_core::fixture::ScheduleItem;
 
 use crate::app::App;
-use crate::view::text::{Names, countdown, cut, day_and_clock, ends, offset, pairing, safe, width};
+use crate::view::text::{Names, countdown, day_and_clock, ends, offset, pairing, place, width};
+
+/// Cells below which a place is left out.
+const PLACE_CELLS_MIN: usize = 12;
 
 /// `Next (times +03)`
 pub(crate) fn title(app: &App) -> String {
@@ -31,9 +34,8 @@ pub(crate) fn line(app: &App, fixture: &ScheduleItem, cells: usize) -> String {
     let room = cells.saturating_sub(1 + width(&start) + 2 + 1 + width(&wait));
     let full = pairing(fixture, Names::Full);
     let teams = if width(&full) <= room { full } else { pairing(fixture, Names::Short) };
-    let place = fixture.venue.name.as_deref().map_or_else(String::new, |venue| format!("  {}", safe(venue)));
-    let rest = room.saturating_sub(width(&teams));
+    let rest = room.saturating_sub(width(&teams) + 2);
     // A place of a few letters says nothing.
-    let place = if rest >= 12.min(width(&place)) { cut(&place, rest) } else { String::new() };
+    let place = if rest >= PLACE_CELLS_MIN { format!("  {}", place(fixture, rest)) } else { String::new() };
     ends(&format!(" {start}  {teams}{place}"), &wait, cells)
 }

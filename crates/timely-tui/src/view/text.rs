@@ -14,7 +14,7 @@ use crate::app::App;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
     Full,
-    /// Codes, where teams have them.
+    /// Codes, where teams have them; `W49`, `L61`, `2A` for sides that are open.
     Short,
 }
 
@@ -95,7 +95,10 @@ pub(crate) fn ends(left: &str, right: &str, cells: usize) -> String {
 /// A side of a fixture: the team, or what decides it.
 fn side(team: &TeamLabel, slot: Option<&Slot>, names: Names) -> String {
     match (team.id, slot, names) {
-        (None, Some(slot), _) => safe(&slot.to_string()),
+        (None, Some(slot), Names::Full) => safe(&slot.to_string()),
+        (None, Some(Slot::Winner(number)), Names::Short) => format!("W{number}"),
+        (None, Some(Slot::Loser(number)), Names::Short) => format!("L{number}"),
+        (None, Some(Slot::Place { place, group }), Names::Short) => format!("{place}{}", safe(group)),
         (_, _, Names::Short) => safe(team.code.as_deref().unwrap_or(&team.name)),
         (_, _, Names::Full) => safe(&team.name),
     }
@@ -107,6 +110,15 @@ pub(crate) fn sides(fixture: &ScheduleItem, names: Names) -> (String, String) {
         side(&fixture.home_team, fixture.home_slot.as_ref(), names),
         side(&fixture.away_team, fixture.away_slot.as_ref(), names),
     )
+}
+
+/// Where it is played, in at most `cells` cells: `Al Bayt Stadium, Al Khor`, else `Al Bayt Stadium`.
+pub(crate) fn place(fixture: &ScheduleItem, cells: usize) -> String {
+    let full = fixture.venue.name.as_deref().map(safe).unwrap_or_default();
+    if width(&full) <= cells {
+        return full;
+    }
+    cut(full.split(',').next().unwrap_or_default(), cells)
 }
 
 /// `Spain v Japan`
@@ -152,6 +164,12 @@ pub(crate) fn minute_of(goal: &Goal) -> String {
 /// `23:28`
 pub(crate) fn clock(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%H:%M").to_string()
+}
+
+/// `23:28` on the day of `now`, else `Thu 01`: six cells.
+pub(crate) fn clock_or_day(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
+    at.strftime(if at.date() == now.date() { "%H:%M " } else { "%a %d" }).to_string()
 }
 
 /// `23:28:13`
@@ -221,6 +239,9 @@ mod tests {
         let qatar = TimeZone::get("Asia/Qatar").unwrap();
         assert_eq!((clock(at, &qatar).as_str(), offset(at, &qatar).as_str()), ("23:28", "+03"));
         assert_eq!(day_and_clock(at, &qatar), "Thu 01 23:28");
+        let after_midnight: Timestamp = "2022-12-01T21:01:00Z".parse().unwrap();
+        assert_eq!(clock_or_day(at, at, &qatar), "23:28 ");
+        assert_eq!(clock_or_day(at, after_midnight, &qatar), "Thu 01", "midnight of the event, not of UTC");
         assert_eq!(offset(at, &TimeZone::get("Asia/Kolkata").unwrap()), "+05:30");
         for (to, words) in [
             ("2022-12-01T20:28:00Z", "due"),
