@@ -63,9 +63,9 @@ impl Boards {
         self.names().any(|known| known == name)
     }
 
-    /// The name of the board on which the team stands.
-    pub(crate) fn of_team(&self, team: TeamId) -> Option<Option<&str>> {
-        self.teams.iter().find(|(_, teams)| teams.contains(&team)).map(|(name, _)| name.as_deref())
+    /// Whether the team stands on the board.
+    pub(crate) fn stands(&self, team: TeamId, name: Option<&str>) -> bool {
+        self.teams.iter().any(|(known, teams)| known.as_deref() == name && teams.contains(&team))
     }
 
     fn lanes<'a>(&'a self, name: Option<&'a str>) -> impl Iterator<Item = StateLane> + 'a {
@@ -148,7 +148,10 @@ pub(crate) fn compute(conn: &Connection, event: &Event, group: Option<&str>, cou
 /// Only readers keep tables here: what a write in progress computes may be rolled back, and its
 /// position be taken again by something else.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(Mutex<HashMap<(EventId, Option<String>, Count), Kept>>);
+pub(crate) struct Tables(Mutex<HashMap<Which, Kept>>);
+
+/// Event, board, and what counts.
+type Which = (EventId, Option<String>, Count);
 
 /// A table, and the position it is true from.
 type Kept = (u64, Arc<Vec<Row>>);

@@ -197,8 +197,8 @@ impl Ground {
                     RowKind::Changed => "changed".to_owned(),
                     RowKind::Access(_) => "access".to_owned(),
                 };
-                let topics = row.topics.iter().map(|(topic, _)| format!(" {topic}")).collect::<String>();
-                format!("{kind}{topics}")
+                let topics = row.topics.iter().map(|(topic, _)| topic.to_string());
+                std::iter::once(kind).chain(topics).collect::<Vec<_>>().join(" ")
             })
             .collect()
     }
