@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::server::{Answer, Cup, TestServer, send};
 
-async fn head(server: &TestServer) -> u64 {
+fn head(server: &TestServer) -> u64 {
     let connection = rusqlite::Connection::open(server.database()).unwrap();
     connection
         .query_row("SELECT coalesce(max(pos), 0) FROM change_log", [], |row| row.get::<_, i64>(0))
@@ -18,7 +18,7 @@ async fn absurd_results_name_their_field() {
     let server = TestServer::start().await;
     let cup = Cup::public(&server).await;
     server.command(&format!("/api/fixtures/{}/cancel/", cup.fixtures[&2])).await.ok();
-    let before = head(&server).await;
+    let before = head(&server);
     let path = |number: u32| format!("/api/fixtures/{}/result/", cup.fixtures[&number]);
     for (why, body, pointer) in [
         ("negative", json!({"home_score": -1, "away_score": 0}), "/home_score"),
@@ -55,14 +55,14 @@ async fn absurd_results_name_their_field() {
         let problem = server.put(&path(number), json!({"home_score": 1, "away_score": 0})).await.refused(409, "rule");
         assert!(problem["detail"].as_str().unwrap().contains('#'), "{why}: {problem}");
     }
-    assert_eq!(head(&server).await, before, "nothing was written");
+    assert_eq!(head(&server), before, "nothing was written");
 }
 
 #[tokio::test]
 async fn other_resources_refuse_as_clearly() {
     let server = TestServer::start().await;
     let cup = Cup::public(&server).await;
-    let before = head(&server).await;
+    let before = head(&server);
     let event = cup.event;
     let teams = format!("/api/events/{event}/teams/");
     let fixtures = format!("/api/events/{event}/fixtures/");
@@ -94,13 +94,6 @@ async fn other_resources_refuse_as_clearly() {
             "/rules",
         ),
         ("too long a name", teams.as_str(), json!({"name": "x".repeat(300)}), 422, "/name"),
-        (
-            "a team against itself",
-            fixtures.as_str(),
-            json!({"home_team_id": reds, "away_team_id": reds, "start_at": start_at}),
-            422,
-            "/away_team_id",
-        ),
         (
             "an unknown team",
             fixtures.as_str(),
@@ -140,14 +133,16 @@ async fn other_resources_refuse_as_clearly() {
         let problem = server.post(path, body).await.refused(status, "invalid");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{why}: {problem}");
     }
-    for (why, body) in [
-        ("a name taken, but for case", json!({"name": "REDS"})),
-        ("a code taken", json!({"name": "Roses", "code": "red"})),
+    for (why, path, body) in [
+        ("a name taken, but for case", &teams, json!({"name": "REDS"})),
+        ("a code taken", &teams, json!({"name": "Roses", "code": "red"})),
+        ("a team against itself", &fixtures, json!({"home_team_id": reds, "away_team_id": reds, "start_at": start_at})),
     ] {
-        let problem = server.post(&teams, body).await.refused(409, "rule");
-        assert!(problem["detail"].as_str().unwrap().contains("another"), "{why}: {problem}");
+        let problem = server.post(path, body).await.refused(409, "rule");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("another") || detail.contains("itself"), "{why}: {problem}");
     }
-    assert_eq!(head(&server).await, before, "nothing was written");
+    assert_eq!(head(&server), before, "nothing was written");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn results_socket(server: &TestServer, event: i64) -> Socket {
     socket
 }
 
-fn board_of<'a>(group: &'a str) -> impl Fn(&Value) -> bool + 'a {
+fn board_of(group: &str) -> impl Fn(&Value) -> bool {
     move |message| message["type"] == "leaderboard_update" && message["data"]["group"] == group
 }
 

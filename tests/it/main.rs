@@ -1,5 +1,7 @@
 //! Stories told from outside: a real server, a real file, real sockets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod access;
 mod announcements;
 mod bad_input;

@@ -103,10 +103,7 @@ impl TestServer {
                 let _ = ready.send((running.owner_token.clone(), running.epoch.to_string()));
             },
         ));
-        let (owner_token, epoch) = match is_ready.await {
-            Ok(ready) => ready,
-            Err(_) => panic!("the server did not start: {:?}", task.await),
-        };
+        let Ok((owner_token, epoch)) = is_ready.await else { panic!("the server did not start: {:?}", task.await) };
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         Self { address, owner_token, epoch, clock, http, directory, shutdown: shutdown.drop_guard(), task }
     }

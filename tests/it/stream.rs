@@ -124,7 +124,7 @@ pub(crate) struct Block {
     pub(crate) comment: bool,
 }
 
-/// An event stream, block by block: also those that an EventSource does not show.
+/// An event stream, block by block: also those that an `EventSource` does not show.
 pub(crate) struct Sse {
     pub(crate) headers: reqwest::header::HeaderMap,
     body: futures_util::stream::BoxStream<'static, Vec<u8>>,

@@ -61,15 +61,16 @@ async fn of_two_desks_at_the_same_version_one_wins() {
     assert_eq!(server.get(&path).await.ok()["version"], 21);
 }
 
+async fn post(server: &TestServer, path: &str, key: &str, title: &str) -> crate::server::Answer {
+    let body = json!({"title": title, "message": ""});
+    send(server.owner(Method::POST, path).header("idempotency-key", key).json(&body)).await
+}
+
 #[tokio::test]
 async fn a_repeated_request_has_one_effect_even_over_a_restart() {
     let server = TestServer::start().await;
     let cup = Cup::public(&server).await;
     let announcements = format!("/api/events/{}/announcements/", cup.event);
-    async fn post(server: &TestServer, path: &str, key: &str, title: &str) -> crate::server::Answer {
-        let body = json!({"title": title, "message": ""});
-        send(server.owner(Method::POST, path).header("idempotency-key", key).json(&body)).await
-    }
     let first = post(&server, &announcements, "k1", "Gate 4").await;
     assert_eq!((first.status, first.header("idempotency-replayed")), (201, None));
     let server = server.restart().await;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -47,12 +48,16 @@ impl Context {
         if let Some(remark) = &chosen.remark {
             out.note(remark)?;
         }
-        let timeout = self.globals.timeout.unwrap_or(REQUEST_TIMEOUT);
-        let client = Client::with_timeout(&chosen.address, chosen.token.as_deref(), timeout)?;
+        let client = Client::with_timeout(&chosen.address, chosen.token.as_deref(), self.timeout())?;
         Ok(match &self.globals.key {
             Some(key) => client.with_key(key),
             None => client,
         })
+    }
+
+    /// Longest time for a request.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.globals.timeout.unwrap_or(REQUEST_TIMEOUT)
     }
 
     /// What was said about the event: flag, then variable.

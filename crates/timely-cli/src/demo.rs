@@ -476,6 +476,8 @@ fn introduction(demo: &Demo, programme: &Programme, speed: Speed) -> Vec<String>
     ]
 }
 
+/// A failure with its causes. By value, as `map_err` hands it over.
+#[expect(clippy::needless_pass_by_value, reason = "every caller is a map_err")]
 fn failed(error: anyhow::Error) -> CliError {
     CliError::failure(format!("{error:#}"))
 }

@@ -301,10 +301,41 @@ async fn tail_prints_the_wire_and_counts() {
 
     let out_of_time = desk.types("timely tail --topic results --count 1000 --timeout 1s").await;
     assert_eq!(out_of_time.exit, 9, "{out_of_time:?}");
+    let (_, cursor) = out_of_time.err.split_once("Go on: timely tail --since ").unwrap();
+    let (cursor, _) = cursor.split_once('\n').unwrap();
+    desk.does("timely result live 1 1-0").await;
+    let missed = desk.does(&format!("timely tail --topic results --since {cursor} --count 1 --timeout 10s")).await;
+    let frame: serde_json::Value = serde_json::from_str(&missed).unwrap();
+    assert_eq!((frame["type"].as_str(), frame["replay"].as_bool()), (Some("result_update"), None), "{missed}");
     assert_eq!(desk.types("timely tail --topic event_9_results --timeout 5s").await.exit, 3);
     assert_eq!(desk.types("timely tail --team nobody").await.exit, 3);
     let team = desk.does("timely tail --team EAG --topic schedule --count 1 --timeout 10s").await;
     assert!(team.contains("team_1_schedule"), "{team}");
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn a_tournament_is_imported_whole_or_not_at_all() {
+    let desk = Desk::open().await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/harbour-cup.toml");
+    let would = desk.does(&format!("timely import {file} --dry-run")).await;
+    assert!(would.contains("16 teams") && would.contains("nothing written"), "{would}");
+    assert_eq!(desk.does("timely event list").await, "");
+
+    let bad = desk.home.path().join("bad.toml");
+    let text = std::fs::read_to_string(file).unwrap().replacen("code = \"HAW\"", "code = \"EAG\"", 1);
+    std::fs::write(&bad, text).unwrap();
+    let refused = desk.types(&format!("timely import {}", bad.display())).await;
+    assert_eq!(refused.exit, 1);
+    assert!(refused.err.contains("`EAG` is used twice") && refused.err.contains("`HAW`"), "{}", refused.err);
+    assert_eq!(desk.does("timely event list").await, "");
+
+    desk.does(&format!("timely import {file}")).await;
+    let entered = desk.does("timely result add EAG 3-1 HAW").await;
+    assert!(entered.contains("\nGroup A  1 = Eagles 3   "), "{entered}");
+    let table = desk.does("timely standings 'Pool A'").await;
+    assert!(table.starts_with("A\t1\tEagles\t1\t1\t0\t0\t3\t1\t2\t3\n"), "{table}");
+    assert_eq!(desk.types("timely standings Z").await.exit, 3);
     desk.close().await;
 }
 

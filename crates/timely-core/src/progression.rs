@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fixture::{Fixture, FixtureStatus, Phase, Side};
 use crate::id::{FixtureId, TeamId};
-use crate::result::{FixtureResult, ResultState};
+use crate::result::{Outcome, ResultState};
 use crate::slot::Slot;
 use crate::standings::Row;
 
@@ -30,10 +30,9 @@ pub enum ProgressionRefusal {
     Started { number: u32 },
 }
 
-/// Who won and lost, once the result is more than a running score.
-pub fn decided(fixture: &Fixture, result: &FixtureResult) -> Decided {
-    let finished = matches!(result.state, ResultState::Provisional | ResultState::Official);
-    let winner = if finished { result.winner_id } else { None };
+/// Who won and lost by an outcome that is more than a running score.
+pub fn decided(fixture: &Fixture, outcome: &Outcome) -> Decided {
+    let winner = (outcome.state != ResultState::Live).then(|| outcome.winner(fixture)).flatten();
     Decided { winner, loser: winner.and_then(|winner| fixture.teams().find(|team| *team != winner)) }
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn run(StatusArgs {}: StatusArgs, context: &Context, out: &mut 
         servers.push(look(&context.client(Need::Read, out).await?).await?);
     } else {
         for server in &running {
-            let client = Client::new(&server.address, Some(&server.token))?;
+            let client = Client::with_timeout(&server.address, Some(&server.token), context.timeout())?;
             match look(&client).await {
                 Ok(server) => servers.push(server),
                 Err(error) if running.len() == 1 => return Err(error),
@@ -56,46 +56,52 @@ pub(crate) async fn run(StatusArgs {}: StatusArgs, context: &Context, out: &mut 
     if out.is_json() {
         return out.json(&serde_json::json!({ "servers": servers }));
     }
-    let mut table =
-        Table::new(&["server", "version", "as", "event", "name", "dates", ">fixtures", ">live", ">finished"]);
+    if out.is_terminal() {
+        for server in &servers {
+            out.line(&format!("{}  {}  you are {}", server.address, server.version(), server.role()))?;
+            let mut table = Table::new(&EVENT_COLUMNS);
+            for event in &server.events {
+                table.row(event.cells());
+            }
+            out.table(&table)?;
+        }
+        return Ok(());
+    }
+    let mut table = Table::new(&["server", "version", "as", "event", "name", "days", "fixtures", "live", "finished"]);
     for server in &servers {
-        let kind = match (server.health.demo, server.health.load_test) {
+        // A server without events is a row too.
+        let none = server.events.is_empty().then(|| ["-", "-", "-", "0", "0", "0"].map(str::to_owned));
+        for [id, name, days, fixtures, live, finished] in server.events.iter().map(EventStatus::cells).chain(none) {
+            let (address, version, role) = (server.address.clone(), server.version(), server.role());
+            table.row([address, version, role, id, name, days, fixtures, live, finished]);
+        }
+    }
+    out.table(&table)
+}
+
+const EVENT_COLUMNS: [&str; 6] = [">event", "name", "days", ">fixtures", ">live", ">finished"];
+
+impl Server {
+    fn version(&self) -> String {
+        let kind = match (self.health.demo, self.health.load_test) {
             (true, _) => " DEMO",
             (false, true) => " LOAD TEST",
             (false, false) => "",
         };
-        let version = format!("{}{kind}", server.health.version);
-        let role = server.me.as_ref().map_or_else(|| "anonymous".to_owned(), |me| me.role.to_string());
-        if server.events.is_empty() {
-            let none = ["-", "no event yet", "-", "0", "0", "0"].map(str::to_owned);
-            let [event, name, dates, fixtures, live, finished] = none;
-            table.row([
-                server.address.clone(),
-                version.clone(),
-                role.clone(),
-                event,
-                name,
-                dates,
-                fixtures,
-                live,
-                finished,
-            ]);
-        }
-        for EventStatus { event, fixtures, live, finished } in &server.events {
-            table.row([
-                server.address.clone(),
-                version.clone(),
-                role.clone(),
-                event.id.to_string(),
-                event.name.clone(),
-                days(event),
-                fixtures.to_string(),
-                live.to_string(),
-                finished.to_string(),
-            ]);
-        }
+        format!("{}{kind}", self.health.version)
     }
-    out.table(&table)
+
+    fn role(&self) -> String {
+        self.me.as_ref().map_or_else(|| "anonymous".to_owned(), |me| me.role.to_string())
+    }
+}
+
+impl EventStatus {
+    fn cells(&self) -> [String; 6] {
+        let Self { event, fixtures, live, finished } = self;
+        let count = |count: &usize| count.to_string();
+        [event.id.to_string(), event.name.clone(), days(event), count(fixtures), count(live), count(finished)]
+    }
 }
 
 async fn look(client: &Client) -> Result<Server, CliError> {

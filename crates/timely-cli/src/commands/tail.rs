@@ -69,6 +69,7 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
     let (mut printed, mut was_connected) = (0, false);
     loop {
         let Ok(update) = timeout_at(ends, subscription.next()).await else {
+            go_on(&subscription, out)?;
             return ran_out(args.count, printed);
         };
         match update? {
@@ -79,7 +80,7 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
                 out.verbatim(&text)?;
                 printed += 1;
                 if args.count == Some(printed) {
-                    return Ok(());
+                    return go_on(&subscription, out);
                 }
             }
             Update::Message(Message { said: Said::Control(control), .. }) => {
@@ -95,6 +96,15 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
                 out.note(&format!("RECONNECTING in {:.1} s: {cause}", retry_in.as_secs_f32()))?;
             }
         }
+    }
+}
+
+/// Says where another tail would go on.
+fn go_on(subscription: &Subscription, out: &mut Output) -> Result<(), CliError> {
+    match subscription.cursor() {
+        Some(cursor) => out.note(&format!("Go on: timely tail --since {cursor}")),
+        // The current state has not arrived as a whole: there is nothing to go on from.
+        None => Ok(()),
     }
 }
 

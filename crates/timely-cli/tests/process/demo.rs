@@ -80,7 +80,7 @@ fn a_second_terminal_writes_to_the_demo_with_nothing_to_set_up() {
     tail.wait().unwrap();
 
     // At the end of the evening the table is the one of the evening, and the demo goes on serving.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
     loop {
         let board = home.json(&["standings", "E", "--json"]);
         let text = board.to_string();

@@ -562,9 +562,9 @@ mod tests {
             let listed = ground.store.announcements(actor.clone(), event, ALL).await.unwrap().items;
             for (announcement, sees) in every.iter().zip(sees) {
                 assert_eq!(listed.contains(announcement), sees, "{who} lists {}", announcement.title);
-                let read = ground.store.announcement(actor.clone(), announcement.id).await;
-                assert_eq!(read.is_ok(), sees, "{who} reads {}", announcement.title);
-                assert!(sees || matches!(read, Err(Error::NotFound)), "{who}: as if it did not exist");
+                let one = ground.store.announcement(actor.clone(), announcement.id).await;
+                assert_eq!(one.is_ok(), sees, "{who} reads {}", announcement.title);
+                assert!(sees || matches!(one, Err(Error::NotFound)), "{who}: as if it did not exist");
             }
         }
     }

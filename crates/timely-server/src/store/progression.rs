@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 use timely_core::event::{Count, Event};
-use timely_core::fixture::{Fixture, FixtureStatus, Phase, ScheduleItem};
+use timely_core::fixture::{Fixture, FixtureStatus, ScheduleItem};
 use timely_core::id::{FixtureId, TeamId};
-use timely_core::progression::{Decided, fill};
+use timely_core::progression::{decided, fill, finished_groups};
 use timely_core::result::{Outcome, ResultState};
 use timely_core::slot::Slot;
 use timely_core::standings::Row;
@@ -18,7 +18,7 @@ use timely_core::standings::Row;
 use crate::error::Error;
 use crate::store::columns::{Text, all, any};
 use crate::store::writer::Tx;
-use crate::store::{fixtures, results, standings, teams};
+use crate::store::{fixtures, results, standings};
 
 /// What may have decided something.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +56,9 @@ pub(crate) fn advance(tx: &mut Tx<'_>, event: &Event, touched: Touched<'_>) -> R
 pub(crate) fn settle(tx: &Tx<'_>, event: &Event) -> Result<Vec<(Vec<TeamId>, ScheduleItem)>, Error> {
     let all = fixtures::all_to_rules(tx, event.id)?;
     let outcomes = final_outcomes(tx, event)?;
-    let decided = decided(&all, &outcomes);
-    let groups = finished_groups(tx, event, &all, &outcomes)?;
+    let of = |fixture: &Fixture| Some((fixture.id, decided(fixture, outcomes.get(&fixture.id)?)));
+    let decided = all.iter().filter_map(of).collect();
+    let groups = final_tables(tx, event, &all, &outcomes)?;
     let mut filled = Vec::new();
     for filling in fill(&all, &decided, &groups)? {
         let Some(before) = all.iter().find(|fixture| fixture.id == filling.fixture) else { continue };
@@ -124,36 +125,19 @@ fn final_outcomes(tx: &Tx<'_>, event: &Event) -> Result<BTreeMap<FixtureId, Outc
         .collect())
 }
 
-fn decided(all: &[Fixture], outcomes: &BTreeMap<FixtureId, Outcome>) -> BTreeMap<FixtureId, Decided> {
-    let mut decided = BTreeMap::new();
-    for fixture in all {
-        let Some(winner) = outcomes.get(&fixture.id).and_then(|outcome| outcome.winner(fixture)) else { continue };
-        let loser = fixture.teams().find(|team| *team != winner);
-        decided.insert(fixture.id, Decided { winner: Some(winner), loser });
-    }
-    decided
-}
-
-/// Tables of the groups in which nothing is left to be played.
-fn finished_groups(
+/// Final tables of the groups in which nothing is left to be played.
+fn final_tables(
     tx: &Tx<'_>,
     event: &Event,
     all: &[Fixture],
     outcomes: &BTreeMap<FixtureId, Outcome>,
 ) -> Result<BTreeMap<String, Vec<Row>>, Error> {
-    let mut finished = BTreeMap::new();
-    for group in teams::groups(tx, event.id)? {
-        let mut of_group = all
-            .iter()
-            .filter(|fixture| fixture.phase == Phase::RoundRobin && fixture.group.as_ref() == Some(&group))
-            .filter(|fixture| fixture.status != FixtureStatus::Cancelled)
-            .peekable();
-        let some = of_group.peek().is_some();
-        if some && of_group.all(|fixture| outcomes.contains_key(&fixture.id)) {
+    finished_groups(all, |fixture| outcomes.contains_key(&fixture))
+        .into_iter()
+        .map(|group| {
             // Not from the tables kept for readers: this transaction may be rolled back.
             let table = standings::compute(tx, event, Some(&group), event.count)?;
-            finished.insert(group, table);
-        }
-    }
-    Ok(finished)
+            Ok((group, table))
+        })
+        .collect()
 }

@@ -67,6 +67,7 @@ pub(crate) enum Ran {
 
 /// A job made of a closure and the place where its answer goes.
 struct Work<T, F> {
+    /// Taken when it is run.
     run: Option<F>,
     result: Option<Result<T, Error>>,
     answer: oneshot::Sender<Result<T, Error>>,
