@@ -548,14 +548,14 @@ mod tests {
             ]
         );
         let viewer = bearer(Role::Viewer, Some(event));
-        let mut red = viewer.clone();
-        red.team = Some(reds);
+        let mut member = viewer.clone();
+        member.team = Some(reds);
         let every = [&all, &participants, &some, &blue];
         for (who, actor, sees) in [
             ("anonymous", None, [true, false, false, false]),
             ("of another event", Some(bearer(Role::Organiser, Some(EventId(99)))), [true, false, false, false]),
             ("a participant", Some(viewer), [true, true, false, false]),
-            ("of the Reds", Some(red), [true, true, true, false]),
+            ("of the Reds", Some(member), [true, true, true, false]),
             ("a scorer", Some(bearer(Role::Scorer, Some(event))), [true; 4]),
             ("the owner", Some(bearer(Role::Owner, None)), [true; 4]),
         ] {

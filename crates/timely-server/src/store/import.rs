@@ -19,7 +19,9 @@ use crate::store::columns::{count, kept};
 use crate::store::events::{described, is_named};
 use crate::store::idempotency::{self, Status};
 use crate::store::writer::Tx;
-use crate::store::{Caller, Done, Effect, Store, events, fixtures, progression, results, rights, teams, venues};
+use crate::store::{
+    Caller, Done, Effect, Store, events, fixtures, progression, results, rights, standings, teams, venues,
+};
 
 impl Store {
     /// Creates an event with everything in it, or nothing at all. Outcomes are entered and confirmed,
@@ -84,6 +86,7 @@ fn import(tx: &mut Tx<'_>, by: &Caller, tournament: &Tournament) -> Result<Done<
     let pos = tx.append(
         Entry::changed(Some(event_id))
             .refreshing([StateLane::new(Topic::Event(event_id))])
+            .refreshing(standings::all_lanes(tx, event_id)?)
             .undone_by(json!({ "delete_event": event_id })),
     )?;
     let value = imported(tx, &event)?;
@@ -181,4 +184,84 @@ fn imported(conn: &Connection, event: &Event) -> Result<Imported, Error> {
         results: of("SELECT count(*) FROM results r JOIN fixtures f ON f.id = r.fixture_id
              WHERE f.event_id = ?1 AND r.state <> 'ANNULLED'")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use timely_core::result::ResultState;
+
+    use super::*;
+    use crate::store::Expected;
+    use crate::store::testing::{ALL, Ground, keyed, owner, score};
+
+    fn cup(name: &str) -> Tournament {
+        let fixture = |number: u32, home: &str, away: &str, score: Option<&str>| json!({ "number": number, "start": "2026-06-01T10:00:00", "home": home, "away": away, "score": score });
+        let knockout = |number: u32, home: &str, away: &str, score: Option<&str>| {
+            let mut fixture = fixture(number, home, away, score);
+            fixture["phase"] = json!("KO");
+            fixture
+        };
+        let team = |code: &str, name: &str| json!({ "code": code, "name": name, "group": "A" });
+        serde_json::from_value(json!({
+            "event": { "name": name, "starts_on": "2026-06-01", "timezone": "Europe/Berlin" },
+            "venue": [{ "name": "Park", "areas": ["Pitch 1"] }],
+            "team": [team("RED", "Reds"), team("BLU", "Blues"), team("GRE", "Greens")],
+            // The final stands first, so that its outcome waits for the group.
+            "fixture": [
+                knockout(1, "1st of A", "2nd of A", Some("3-2")),
+                fixture(2, "RED", "BLU", Some("2-0")),
+                fixture(3, "BLU", "GRE", Some("1-0")),
+                fixture(4, "GRE", "RED", Some("0-1")),
+                knockout(5, "winner of #1", "GRE", None),
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_tournament_comes_whole_with_history_and_brackets_in_one_change() {
+        let ground = Ground::new();
+        let done = ground.store.import(keyed("i", "POST"), cup("Harbour Cup")).await.unwrap();
+        let event = done.value.event_id;
+        let Imported { teams, venues, fixtures, results, .. } = done.value.clone();
+        assert_eq!((teams, venues, fixtures, results), (3, 1, 5, 4));
+        assert_eq!((done.pos, ground.log().await.len()), (1, 1), "one row");
+        assert_eq!(ground.table(event).await, "Reds 6 2/0/0, Blues 3 1/0/1, Greens 0 0/0/2");
+        let items = ground.store.fixtures(None, event, ALL).await.unwrap().items;
+        assert_eq!((items[0].home_team.name.as_str(), items[0].away_team.name.as_str()), ("Reds", "Blues"));
+        assert_eq!(items[4].home_team.name, "Reds", "who won the final");
+        assert_eq!(items[0].start_at.to_string(), "2026-06-01T08:00:00Z", "local time of the event");
+        let results = ground.store.results(None, event, ALL).await.unwrap().items;
+        assert!(results.iter().all(|result| result.state == ResultState::Official && result.version == 2));
+        assert!(results.iter().all(|result| result.finalized_at.is_some()));
+        let versions = ground.store.read(|conn| count(conn, "SELECT count(*) FROM result_versions", [])).await;
+        assert_eq!(versions.unwrap(), 8);
+
+        let again = ground.store.import(keyed("i", "POST"), cup("Harbour Cup")).await.unwrap();
+        assert!(matches!(again.effect, Effect::Replayed { status: 201, pos: 1, .. }));
+        assert_eq!(again.value, done.value);
+        let twice = ground.store.import(owner(), cup("HARBOUR cup")).await.unwrap_err();
+        assert!(matches!(&twice, Error::Rule(said) if said.contains("another name")), "{twice:?}");
+        // It goes on like any other event.
+        let refused = ground.put(items[0].fixture_id, score("0-1")).await;
+        assert!(matches!(refused, Err(Error::Rule(_))), "official");
+        let done = ground.store.put_result(owner(), items[4].fixture_id, Expected::Unsaid, score("1-0")).await.unwrap();
+        assert!(done.pos > 1);
+        ground.assert_dense().await;
+    }
+
+    #[tokio::test]
+    async fn a_file_with_a_mistake_leaves_nothing() {
+        let ground = Ground::new();
+        let mut wrong = cup("Harbour Cup");
+        wrong.fixtures[1].home = "XXX".to_owned();
+        assert!(matches!(ground.store.import(owner(), wrong).await, Err(Error::Invalid(_))));
+        let mut level = cup("Harbour Cup");
+        level.fixtures[0].score = Some("1-1".parse().unwrap());
+        let refused = ground.store.import(owner(), level).await.unwrap_err();
+        assert!(matches!(refused, Error::Rule(_) | Error::Invalid(_)), "{refused:?}");
+        assert_eq!(ground.head(), 0);
+        assert!(ground.store.events(owner().actor, ALL).await.unwrap().items.is_empty());
+        ground.store.import(owner(), cup("Harbour Cup")).await.unwrap();
+    }
 }

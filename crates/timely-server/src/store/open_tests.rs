@@ -111,3 +111,34 @@ fn what_is_no_data_file_is_refused() {
     let refused = Store::open(dir.path(), options()).unwrap_err();
     assert!(matches!(refused, OpenError::Sqlite(_)), "{refused}");
 }
+
+#[tokio::test]
+async fn what_was_acknowledged_outlives_a_sudden_end_and_cursors_stay_good() {
+    let ground = Ground::new();
+    let event = ground.event().await;
+    let head = ground.head();
+    // The files as a killed process leaves them.
+    let crashed = TempDir::new().unwrap();
+    for file in ["timely.db", "timely.db-wal", "timely.high-water", "owner.token"] {
+        fs::copy(ground.dir.path().join(file), crashed.path().join(file)).unwrap();
+    }
+    let store = open(crashed.path());
+    assert_eq!(store.epoch(), ground.store.epoch());
+    assert_eq!(*store.head().borrow(), head);
+    assert_eq!(store.event(None, event.id).await.unwrap(), event);
+    assert_eq!(store.owner_token().unwrap(), ground.store.owner_token().unwrap());
+    store.close().await;
+    let damage = crate::store::schema::quick_check(&crashed.path().join("timely.db")).unwrap();
+    assert_eq!(damage, None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_what_to_do() {
+    for (error, words) in [
+        (OpenError::OldSqlite { found: "3.40.0" }, "3.51.3"),
+        (OpenError::TooNew { found: 2, known: 1 }, "newer program"),
+        (Store::open(std::path::Path::new("/proc/no/such/place"), options()).unwrap_err(), "take another with --data"),
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}

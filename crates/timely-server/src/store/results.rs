@@ -735,7 +735,7 @@ mod tests {
         assert_eq!((corrected.version, corrected.verified_at), (6, None), "nobody has checked this one");
     }
 
-    type Case = (&'static str, FixtureId, PutResult, Box<dyn Fn(&Error) -> bool>);
+    type IsRight = Box<dyn Fn(&Error) -> bool>;
 
     #[tokio::test]
     async fn what_cannot_be_a_result_is_refused_and_nothing_is_written() {
@@ -752,7 +752,7 @@ mod tests {
         let invalid = |pointer: &'static str| move |error: &Error| matches!(error, Error::Invalid(fields) if fields[0].0 == pointer);
         let rule =
             |words: &'static str| move |error: &Error| matches!(error, Error::Rule(said) if said.contains(words));
-        let cases: Vec<Case> = vec![
+        let cases: Vec<(&str, FixtureId, PutResult, IsRight)> = vec![
             ("negative", fixture, PutResult { home_score: -1, ..score("0-0") }, Box::new(invalid("/home_score"))),
             (
                 "absurd",

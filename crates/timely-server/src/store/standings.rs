@@ -63,10 +63,9 @@ impl Boards {
         self.names().any(|known| known == name)
     }
 
-    /// The name of the board on which the team stands.
-    #[expect(clippy::option_option, reason = "the one board of an event without groups has no name")]
-    pub(crate) fn of_team(&self, team: TeamId) -> Option<Option<&str>> {
-        self.teams.iter().find(|(_, teams)| teams.contains(&team)).map(|(name, _)| name.as_deref())
+    /// Whether the team stands on the board.
+    pub(crate) fn stands(&self, team: TeamId, name: Option<&str>) -> bool {
+        self.teams.iter().any(|(known, teams)| known.as_deref() == name && teams.contains(&team))
     }
 
     fn lanes<'a>(&'a self, name: Option<&'a str>) -> impl Iterator<Item = StateLane> + 'a {
@@ -149,10 +148,10 @@ pub(crate) fn compute(conn: &Connection, event: &Event, group: Option<&str>, cou
 /// Only readers keep tables here: what a write in progress computes may be rolled back, and its
 /// position be taken again by something else.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(Mutex<HashMap<Key, Kept>>);
+pub(crate) struct Tables(Mutex<HashMap<Which, Kept>>);
 
-/// The board of a group, or the one of an event without groups, by what counts in it.
-type Key = (EventId, Option<String>, Count);
+/// Event, board, and what counts.
+type Which = (EventId, Option<String>, Count);
 
 /// A table, and the position it is true from.
 type Kept = (u64, Arc<Vec<Row>>);

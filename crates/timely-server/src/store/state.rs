@@ -103,8 +103,9 @@ impl<'a> Reader<'a> {
                 Some(boards) => boards.names().map(key).collect(),
                 None => Vec::new(),
             },
-            Topic::TeamResults(team) => match self.board_of_team(team)? {
-                Some((_, name)) => vec![key(name.as_deref())],
+            Topic::TeamResults(team) => match teams::find(self.conn, team)? {
+                // The board of its group, or the one of an event without groups; if it is there.
+                Some(found) => vec![key(found.group.as_deref())],
                 None => Vec::new(),
             },
             Topic::Event(_) | Topic::EventSchedule(_) | Topic::Team(_) | Topic::TeamSchedule(_) => vec![String::new()],
@@ -113,12 +114,6 @@ impl<'a> Reader<'a> {
             | Topic::EventStaff(_)
             | Topic::TeamAnnouncements(_) => Vec::new(),
         })
-    }
-
-    fn board_of_team(&mut self, team: TeamId) -> Result<Option<(EventId, Option<String>)>, Error> {
-        let Some(found) = teams::find(self.conn, team)? else { return Ok(None) };
-        let Some(boards) = self.boards(found.event_id)? else { return Ok(None) };
-        Ok(boards.of_team(team).map(|name| (found.event_id, name.map(str::to_owned))))
     }
 
     /// The `data` of a lane; `None` if there is nothing to show in it any more.
@@ -130,10 +125,13 @@ impl<'a> Reader<'a> {
                 Some(boards) if boards.has(name) => self.board(event, name).map(Some),
                 _ => Ok(None),
             },
-            Topic::TeamResults(team) => match self.board_of_team(team)? {
-                Some((event, standing)) if standing.as_deref() == name => self.board(event, name).map(Some),
-                _ => Ok(None),
-            },
+            Topic::TeamResults(team) => {
+                let Some(found) = teams::find(self.conn, team)? else { return Ok(None) };
+                match self.boards(found.event_id)? {
+                    Some(boards) if boards.stands(team, name) => self.board(found.event_id, name).map(Some),
+                    _ => Ok(None),
+                }
+            }
             _ if name.is_some() => Ok(None),
             Topic::Event(event) => match events::find(self.conn, event)? {
                 Some(found) => json(&Data::Event { event_id: event, event: found, timestamp }).map(Some),

@@ -21,6 +21,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, ffi};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -207,6 +208,13 @@ impl Deref for Tx<'_> {
     }
 }
 
+/// Answers every job of a batch.
+fn settle(jobs: Vec<Box<dyn Job>>, failure: Option<&Failure>) {
+    for job in jobs {
+        job.settle(failure);
+    }
+}
+
 /// The state of the thread.
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
@@ -234,9 +242,7 @@ impl Writer {
             }
             if broken {
                 let closed = Failure::Nothing("the data file was closed after a failure".to_owned());
-                for job in jobs {
-                    job.settle(Some(&closed));
-                }
+                settle(jobs, Some(&closed));
             } else if let Err(why) = self.batch(jobs) {
                 broken = true;
                 queue.close();
@@ -266,18 +272,14 @@ impl Writer {
                     // The news first: it is true already, and answers make clients ask for it.
                     self.heads.send_replace(head);
                 }
-                for job in jobs {
-                    job.settle(None);
-                }
+                settle(jobs, None);
                 self.high_water.note(head);
                 Ok(())
             }
             Err(failure) => {
                 self.roll_back();
                 error!("a batch of {} writes failed: {}", jobs.len(), failure.to_error());
-                for job in jobs {
-                    job.settle(Some(&failure));
-                }
+                settle(jobs, Some(&failure));
                 match failure {
                     Failure::Nothing(_) => Ok(()),
                     Failure::Unknown(why) => Err(why),
@@ -345,8 +347,12 @@ impl Writer {
 
     /// Leaves a file that needs no recovery and a mark that says so.
     fn end(&mut self) {
-        // Readers that are still open keep the WAL; the next start reads it. Nothing is lost.
-        if let Err(error) = self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+        // Readers that are still open keep the WAL, and are not waited for: the next start reads it.
+        let folded = self
+            .conn
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+        if let Err(error) = folded {
             warn!("the write-ahead log was not folded into the data file: {error}");
         }
         self.high_water.close(self.head);
