@@ -87,6 +87,7 @@ impl TestServer {
             lan: false,
             base_url: None,
             allow_origin: vec!["https://club.example".to_owned()],
+            findable: false,
             load_test: false,
         };
         let listener = TcpListener::bind(config.listen).await.unwrap();

@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CliError;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 
 use self::player::{Played, Player};
@@ -263,6 +264,7 @@ impl Demo {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            findable: true,
             load_test: false,
         };
         let clock = Arc::new(Clock::simulated(programme.from, 0.0));
@@ -377,6 +379,7 @@ impl Demo {
 /// Options that make no sense together, an address that cannot be had, a replay that was refused.
 pub async fn run(args: DemoArgs, out: &mut Output) -> Result<(), CliError> {
     let programme = programme(&args).map_err(|error| CliError::usage(format!("{error:#}")))?;
+    let interrupt = Interrupt::listen();
     let shutdown = timely_server::shutdown_on_signal().map_err(failed)?;
     let mut listen = args.listen;
     loop {
@@ -388,7 +391,7 @@ pub async fn run(args: DemoArgs, out: &mut Output) -> Result<(), CliError> {
         let stopped = demo.stop().await.map_err(failed);
         match again? {
             Next::Again => stopped?,
-            Next::Over => return stopped,
+            Next::Over => return stopped.and_then(|()| interrupt.ended()),
         }
     }
 }

@@ -10,6 +10,7 @@ mod context;
 pub mod demo;
 mod discovery;
 pub mod error;
+mod interrupt;
 mod named;
 pub mod output;
 mod score;

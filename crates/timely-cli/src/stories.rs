@@ -60,6 +60,7 @@ impl Desk {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            findable: false,
             load_test: false,
         };
         let shutdown = CancellationToken::new();

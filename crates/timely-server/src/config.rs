@@ -27,6 +27,10 @@ pub struct Config {
     #[arg(long, env = "TIMELY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
 
+    /// Whether the owner's `timely` finds the server by itself; off inside tests
+    #[arg(skip = true)]
+    pub findable: bool,
+
     /// Lift per-address and rate limits for a load test; loopback only
     #[arg(long)]
     pub load_test: bool,

@@ -55,6 +55,9 @@ pub enum Error {
     /// The disk is full or the server is stopping: nothing was written, trying again is safe.
     #[error("{0}")]
     Unavailable(String),
+    /// The disk failed while the write was made durable; the cause is in the log, and the process ends.
+    #[error("the disk failed: whether this was written is unknown; look before you send it again")]
+    OutcomeUnknown,
     #[error("the database failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("no database connection is free: {0}")]

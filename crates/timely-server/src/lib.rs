@@ -204,7 +204,7 @@ pub async fn serve(
     let connections = Connections::default();
     let accepting = tokio::spawn(connections.clone().accept(listener, routes::router(&app), stop.clone()));
 
-    let file = announce_to_this_user(address, &owner_token, kind);
+    let file = config.findable.then(|| announce_to_this_user(address, &owner_token, kind)).flatten();
     let running = Running { address, epoch: store.epoch().clone(), owner_token, data, store: store.clone(), clock };
     info!("serving {} at http://{address}, epoch {}", running.data.display(), running.epoch);
     ready(&running);

@@ -153,6 +153,7 @@ mod tests {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            findable: false,
             load_test: false,
         }
     }

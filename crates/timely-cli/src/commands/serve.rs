@@ -1,12 +1,10 @@
 //! `timely serve`: the server in the foreground, until Ctrl-C or SIGTERM.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use timely_server::ServeOptions;
 use timely_server::config::Config;
 
 use crate::error::CliError;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 
 /// Run the event server until Ctrl-C
@@ -22,16 +20,9 @@ pub(crate) struct ServeArgs {
 
 pub(crate) async fn run(args: ServeArgs, out: &Output) -> Result<(), CliError> {
     timely_server::logging::start();
-    // The server closes everything by itself; here only how it was told matters.
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
-    let listening = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            flag.store(true, Ordering::Relaxed);
-        }
-    });
-    let served = timely_server::run(ServeOptions { config: args.config, json: out.is_json() }).await;
-    listening.abort();
-    served.map_err(|error| CliError::failure(format!("{error:#}")))?;
-    if interrupted.load(Ordering::Relaxed) { Err(CliError::interrupted()) } else { Ok(()) }
+    let interrupt = Interrupt::listen();
+    timely_server::run(ServeOptions { config: args.config, json: out.is_json() })
+        .await
+        .map_err(|error| CliError::failure(format!("{error:#}")))?;
+    interrupt.ended()
 }

@@ -95,6 +95,7 @@ fn classify(error: &Error) -> (StatusCode, ProblemCode, &'static str) {
         Error::KeyReused => (S::CONFLICT, C::KeyReused, "Key used before"),
         Error::Rule(_) => (S::CONFLICT, C::Rule, "Against the rules"),
         Error::Unavailable(_) | Error::Pool(_) => (S::SERVICE_UNAVAILABLE, C::Unavailable, "Unavailable"),
+        Error::OutcomeUnknown => (S::INTERNAL_SERVER_ERROR, C::Internal, "Outcome unknown"),
         Error::Sqlite(_) | Error::Internal(_) => (S::INTERNAL_SERVER_ERROR, C::Internal, "Internal error"),
     }
 }
@@ -222,6 +223,7 @@ mod tests {
             (Error::Unavailable("the disk is full".into()), 503, "unavailable"),
             (Error::Internal("oops".into()), 500, "internal"),
             (Error::Sqlite(rusqlite::Error::InvalidQuery), 500, "internal"),
+            (Error::OutcomeUnknown, 500, "internal"),
         ] {
             let words = error.to_string();
             let (response, problem) = problem(error.into_response()).await;

@@ -60,6 +60,7 @@ impl Server {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            findable: false,
             load_test: false,
         };
         let data = config.data.clone();

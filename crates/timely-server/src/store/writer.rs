@@ -167,7 +167,7 @@ impl Failure {
     fn to_error(&self) -> Error {
         match self {
             Self::Nothing(why) => Error::Unavailable(why.clone()),
-            Self::Unknown(why) => Error::Internal(why.clone()),
+            Self::Unknown(_) => Error::OutcomeUnknown,
         }
     }
 }
@@ -278,7 +278,8 @@ impl Writer {
             }
             Err(failure) => {
                 self.roll_back();
-                error!("a batch of {} writes failed: {}", jobs.len(), failure.to_error());
+                let (Failure::Nothing(why) | Failure::Unknown(why)) = &failure;
+                error!("a batch of {} writes failed: {why}", jobs.len());
                 settle(jobs, Some(&failure));
                 match failure {
                     Failure::Nothing(_) => Ok(()),
