@@ -11,6 +11,7 @@ mod guide;
 mod layering;
 mod order;
 mod progression;
+mod proxy;
 mod resume;
 mod server;
 mod stopping;

@@ -36,6 +36,8 @@ use crate::error::Error;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The server says `status` every 5 s; without a word for so long the connection is dead.
 pub const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Without a word for so long, what is shown is stale: two `status` are missing.
+pub const STALE_AFTER: Duration = Duration::from_secs(12);
 /// Longest first wait before the next try; it doubles with each failure.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
 /// Longest wait of all.
@@ -59,6 +61,23 @@ pub enum Version {
     V2,
 }
 
+/// How the messages travel; they are the same on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    WebSocket,
+    /// Server-Sent Events: gets through wherever HTTP does.
+    Sse,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WebSocket => "ws",
+            Self::Sse => "sse",
+        })
+    }
+}
+
 /// What to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -67,13 +86,21 @@ pub struct Target {
     /// Everything after this is wanted; `None` starts with the current state.
     pub since: Option<Cursor>,
     pub version: Version,
+    /// The one transport to use; `None` is WebSocket, and SSE where that is blocked.
+    pub only: Option<Transport>,
 }
 
 /// What a subscription has to tell.
 #[derive(Clone, Debug)]
 pub enum Update {
+    /// A connection stands; nothing was heard over it yet.
+    Open(Transport),
     /// News. Frames that the client has are left out.
     Message(Message),
+    /// How long the server took to answer over a WebSocket; at most once per `status`.
+    RoundTrip(Duration),
+    /// Nothing was heard for [`STALE_AFTER`], connected or not; told once per silence.
+    Stale { age: Duration },
     /// The connection is lost, or was not made; it is tried again by itself.
     Lost {
         cause: String,
@@ -161,7 +188,10 @@ impl Subscription {
                     self.link = Link::Connecting(self.connecting()?);
                 }
                 Link::Connecting(connecting) => match connecting.await {
-                    Ok(socket) => self.link = Link::Open { socket: Box::new(socket), heard: Instant::now() },
+                    Ok(socket) => {
+                        self.link = Link::Open { socket: Box::new(socket), heard: Instant::now() };
+                        return Ok(Update::Open(Transport::WebSocket));
+                    }
                     Err(failure) => return self.fail(failure),
                 },
                 Link::Open { socket, heard } => {
@@ -261,7 +291,8 @@ impl Subscription {
 /// # Errors
 /// As any read.
 pub async fn event_time(client: &Client, event: EventId) -> Result<Timestamp, Error> {
-    let target = Target { about: About::Event(event), streams: Vec::new(), since: None, version: Version::V1 };
+    let target =
+        Target { about: About::Event(event), streams: Vec::new(), since: None, version: Version::V1, only: None };
     let unreachable = |cause| Error::Unreachable { address: client.address().to_owned(), cause };
     let url = address(client, &target, None)?;
     let mut socket = match open(client, &url).await {
@@ -361,6 +392,7 @@ mod tests {
             streams: vec![Stream::Results, Stream::Schedule],
             since: since.map(|cursor| cursor.parse().unwrap()),
             version: Version::V2,
+            only: None,
         }
     }
 
@@ -386,7 +418,7 @@ mod tests {
             ),
         ] {
             let since: Option<Cursor> = since.map(|text| text.parse().unwrap());
-            let target = Target { about, streams, since: since.clone(), version };
+            let target = Target { about, streams, since: since.clone(), version, only: None };
             assert_eq!(address(&client, &target, since.as_ref()).unwrap().as_str(), address_);
         }
     }
@@ -448,7 +480,7 @@ mod tests {
         let error = loop {
             match subscription.next().await {
                 Ok(Update::Message(Message { said: Said::Data(header), .. })) => seen.push(header.pos.to_string()),
-                Ok(Update::Message(_)) => {}
+                Ok(Update::Message(_) | Update::Open(_) | Update::RoundTrip(_) | Update::Stale { .. }) => {}
                 Ok(Update::Lost { failures, retry_in, .. }) => {
                     assert_eq!((failures, retry_in), (1, Duration::ZERO), "4200 resumes at once");
                     seen.push("cut".to_owned());

@@ -31,6 +31,7 @@ impl Server {
             streams: vec![Stream::Results, Stream::Schedule, Stream::Announcements],
             since: None,
             version: Version::V2,
+            only: None,
         };
         let subscription = Subscription::new(&client, target);
         Self { client, event, subscription, has_ended: false, loads: JoinSet::new() }
@@ -42,6 +43,7 @@ impl Server {
             tokio::select! {
                 update = self.subscription.next(), if !self.has_ended => {
                     return Message::Live(match update {
+                        Ok(Update::Open(_) | Update::RoundTrip(_) | Update::Stale { .. }) => continue,
                         Ok(Update::Message(message)) => Live::Said(Box::new(message)),
                         Ok(Update::Lost { cause, failures, retry_in }) => Live::Lost { cause, failures, retry_in },
                         Err(error) => {

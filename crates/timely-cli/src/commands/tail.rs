@@ -62,7 +62,7 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
         (None, None) => About::Event(context.event(&client, out).await?.id),
     };
     let streams = if wanted.streams.is_empty() { Stream::ALL.to_vec() } else { wanted.streams.clone() };
-    let target = Target { about, streams, since: args.since, version: Version::V2 };
+    let target = Target { about, streams, since: args.since, version: Version::V2, only: None };
     let mut subscription = Subscription::new(&client, target);
 
     let ends = Instant::now() + context.globals.timeout.unwrap_or(FOREVER);
@@ -87,7 +87,10 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
                 was_connected = true;
                 remark(&control, out)?;
             }
-            Update::Message(Message { said: Said::Unknown, .. }) => {}
+            Update::Message(Message { said: Said::Unknown, .. })
+            | Update::Open(_)
+            | Update::RoundTrip(_)
+            | Update::Stale { .. } => {}
             Update::Lost { cause, .. } if !was_connected => {
                 let address = client.address().to_owned();
                 return Err(timely_client::Error::Unreachable { address, cause }.into());
