@@ -470,7 +470,7 @@ fn introduction(demo: &Demo, programme: &Programme, speed: Speed) -> Vec<String>
     };
     vec![
         format!("DEMO  {}, from {}, {speed}. Nothing is saved.", programme.tournament.event.name, programme.from),
-        format!("  tables      {address}/api/events/{event}/leaderboard/"),
+        format!("  page        {address}/e/{event}"),
         format!("  stream      ws://{}/ws/events/{event}/stream/", demo.address),
         format!("  or          {address}/api/events/{event}/stream/results/"),
         "  try it      timely announce \"Gate 4 is closed\" --priority high    (second terminal)".to_owned(),

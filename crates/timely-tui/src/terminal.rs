@@ -16,6 +16,7 @@ use crossterm::terminal::{
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 
 use crate::app::App;
 use crate::view;
@@ -82,7 +83,7 @@ impl Screen {
         let mut screen = Self { terminal: Terminal::new(backend)? };
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
-        screen.terminal.clear()?;
+        screen.clear()?;
         Ok(screen)
     }
 
@@ -96,7 +97,10 @@ impl Screen {
 
     /// Draws everything anew with the next frame.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not by ratatui's `clear`: it asks the terminal where its cursor is and fails without an
+        // answer, which some terminals never give. A resize to the same size clears and asks nothing.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::new(0, 0, size.width, size.height))
     }
 
     /// Rings the terminal's bell.
