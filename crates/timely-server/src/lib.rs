@@ -198,10 +198,10 @@ pub async fn serve(
     // Streams and requests end by this token, which outlives no error below.
     let stop = shutdown.child_token();
     let _stop_on_return = stop.clone().drop_guard();
-    let live = Live::start(store.clone(), clock.clone(), stop.clone());
+    let live = Live::start(store.clone(), clock.clone(), stop.clone()).context("cannot start the streams")?;
     let keeper = tokio::spawn(keeper::keep(store.clone(), clock.clone(), stop.clone()));
     let app = App { store: store.clone(), live: live.clone(), clock: clock.clone(), site, shutdown: stop.clone() };
-    let connections = Connections::default();
+    let connections = Connections::new(live.clone());
     let accepting = tokio::spawn(connections.clone().accept(listener, routes::router(&app), stop.clone()));
 
     let file = config.findable.then(|| announce_to_this_user(address, &owner_token, kind)).flatten();

@@ -5,15 +5,18 @@
 //! third. Handlers that write know nothing of all this: what they commit arrives here by itself.
 
 pub mod driver;
+pub mod followers;
 pub mod frame;
 pub mod hub;
 #[cfg(test)]
 mod model;
 pub mod publisher;
+pub mod reactor;
 pub mod session;
 mod sse;
 #[cfg(test)]
 mod testing;
+pub mod websocket;
 #[cfg(test)]
 mod wire;
 mod ws;

@@ -1,60 +1,67 @@
 //! Runs publisher and hub: the one task between the store and the connections.
 //!
-//! It is woken by commits, by requests of sessions and by deadlines, and never waits for anything
-//! else: reads of the store run beside it and come back as answers, a session that cannot write
-//! keeps its own backlog. A read that fails is logged and repeated; nothing is skipped.
+//! It is woken by commits, by requests of sessions and by deadlines, and waits for nothing else but
+//! a thread of sockets that is far behind: reads of the store run beside it and come back as answers,
+//! a session that cannot write keeps its own backlog. A read that fails is logged and repeated;
+//! nothing is skipped.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
+use std::collections::VecDeque;
 use std::future::pending;
+use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use timely_core::cursor::Epoch;
 use timely_core::live::close;
 use timely_core::topic::{StateLane, Stream, Topic};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{error, warn};
 
 use crate::clock::{Clock, real_now};
 use crate::error::Error;
-use crate::live::hub::{Delivery, Hub, Join, Need, Output, PAGE_ROWS_MAX, Request, SessionId, Viewer};
+use crate::live::hub::{Hub, Join, Need, Output, PAGE_ROWS_MAX, Request, SessionId, Viewer};
 use crate::live::publisher::{Publisher, RETRY_INTERVAL, States, Take};
-use crate::live::session::{About, Session, Speaks, Taken, Tick, Wire};
+use crate::live::reactor::{self, Entering, Inlet, Order};
+use crate::live::session::{About, Speaks, Tick, Wire};
 use crate::store::{LogRow, Opening, Store};
 
 /// Change-log rows read at a time.
 const ROWS_PER_READ: usize = 512;
-/// Requests of sessions that wait for the task; a session waits when it is full.
-const REQUESTS_MAX: usize = 1024;
+/// Requests of sessions taken before anything else is looked at.
+const REQUESTS_AT_ONCE: usize = 1024;
+/// Most threads for the sockets of the streams: more than one machine's worth of viewers needs.
+const REACTORS_MAX: usize = 8;
 
 /// The live side of a server; cheap to clone.
 #[derive(Clone)]
-pub struct Live(Arc<Inner>);
+pub struct Live(Arc<Shared>);
 
-struct Inner {
+struct Shared {
+    inner: Arc<Inner>,
+    reactors: Vec<Arc<Inlet>>,
+    next_session: AtomicU64,
+    audience: watch::Sender<Audience>,
+    /// The task and every open stream.
+    open: TaskTracker,
+}
+
+/// What the threads of the sockets know.
+pub(super) struct Inner {
     epoch: Epoch,
     clock: Arc<Clock>,
     started: Instant,
-    applied: AtomicU64,
-    next_session: AtomicU64,
-    requests: mpsc::Sender<(SessionId, Asked)>,
-    /// Connections that ended: each is noted once, so there are never more than connections.
-    gone: Mutex<Vec<SessionId>>,
-    gone_some: Notify,
-    audience: watch::Sender<Audience>,
-    stop: CancellationToken,
-    /// The task and every open stream.
-    open: TaskTracker,
+    /// Never more than one request a session, its beginning and its end.
+    asked: mpsc::UnboundedSender<(SessionId, Asked)>,
 }
 
 /// How much is being followed.
@@ -64,63 +71,66 @@ pub struct Audience {
     pub topics: usize,
 }
 
-/// What arrives at the task from a connection.
-enum Asked {
-    Open(Arc<Shared>, Viewer, Join),
-    Request(Request),
+/// What a stream is when it leaves HTTP.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub wire: Wire,
+    pub speaks: Speaks,
+    pub viewer: Viewer,
+    pub about: About,
+    pub offers: Vec<Stream>,
+    pub join: Join,
 }
 
-/// A session between the task, which delivers, and its connection, which writes.
-struct Shared {
-    session: Mutex<Session>,
-    wake: Notify,
-    /// The connection was dropped.
-    gone: AtomicBool,
-    /// The hub has ended the stream.
-    ended: CancellationToken,
+/// What arrives at the task from a session.
+pub(super) enum Asked {
+    Open(Viewer, Join),
+    Request(Request),
+    /// Its connection has ended.
+    Gone,
 }
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live").field("epoch", &self.0.epoch).finish_non_exhaustive()
+        f.debug_struct("Live").field("epoch", &self.0.inner.epoch).finish_non_exhaustive()
     }
 }
 
 impl Live {
-    /// Starts the task; it ends, and every stream with it, when `stop` is cancelled.
-    pub fn start(store: Store, clock: Arc<Clock>, stop: CancellationToken) -> Self {
-        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+    /// Starts the task and the threads; they end, and every stream with them, when `stop` is
+    /// cancelled.
+    ///
+    /// # Errors
+    /// When the system has no room for the threads or their polls.
+    pub fn start(store: Store, clock: Arc<Clock>, stop: CancellationToken) -> io::Result<Self> {
+        let (ask, asked) = mpsc::unbounded_channel();
         let head = store.head();
         // What was committed before belongs to the snapshots of those who come.
         let applied = *head.borrow();
-        let inner = Arc::new(Inner {
-            epoch: store.epoch().clone(),
-            clock,
-            started: Instant::now(),
-            applied: AtomicU64::new(applied),
-            next_session: AtomicU64::new(1),
-            requests,
-            gone: Mutex::new(Vec::new()),
-            gone_some: Notify::new(),
-            audience: watch::Sender::default(),
-            stop,
-            open: TaskTracker::new(),
-        });
+        let inner = Arc::new(Inner { epoch: store.epoch().clone(), clock, started: Instant::now(), asked: ask });
+        let open = TaskTracker::new();
+        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(REACTORS_MAX);
+        let reactors = (0..count)
+            .map(|number| reactor::start(format!("streams-{number}"), Arc::clone(&inner), open.token()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let audience = watch::Sender::default();
         let driver = Driver {
             hub: Hub::new(inner.epoch.clone(), applied),
             publisher: Publisher::new(applied),
             store,
             head,
-            sessions: HashMap::new(),
+            reactors: Reactors::new(reactors.clone()),
             reads: JoinSet::new(),
             reading_rows: false,
             rows_wanted: true,
             rows_not_before: Duration::ZERO,
             retries: VecDeque::new(),
-            live: Arc::clone(&inner),
+            inner: Arc::clone(&inner),
+            audience: audience.clone(),
+            stop,
         };
-        inner.open.spawn(driver.run(asked));
-        Self(inner)
+        open.spawn(driver.run(asked));
+        Ok(Self(Arc::new(Shared { inner, reactors, next_session: AtomicU64::new(1), audience, open })))
     }
 
     /// Waits until every stream has ended after the server was told to stop.
@@ -134,152 +144,95 @@ impl Live {
         self.0.audience.subscribe()
     }
 
-    /// Prepares a connection; it joins when it is first asked for something to write.
-    pub fn connect(
-        &self,
-        wire: Wire,
-        speaks: Speaks,
-        (viewer, about): (Viewer, About),
-        offers: Vec<Stream>,
-        join: Join,
-    ) -> Connection {
-        let id = SessionId(self.0.next_session.fetch_add(1, Ordering::Relaxed));
-        let session = Session::new(wire, speaks, about, offers, self.0.epoch.clone(), self.0.now(), id.0);
-        let shared = Arc::new(Shared {
-            session: Mutex::new(session),
-            wake: Notify::new(),
-            gone: AtomicBool::new(false),
-            ended: CancellationToken::new(),
-        });
-        Connection {
-            id,
-            asking: VecDeque::from([Asked::Open(Arc::clone(&shared), viewer, join)]),
-            shared,
-            reads: true,
-            live: Arc::clone(&self.0),
-            open: self.0.open.token(),
+    /// Takes over a socket whose request was answered with the head of a stream. `read` is what the
+    /// client has sent since.
+    pub fn enter(&self, socket: OwnedFd, head: Vec<u8>, read: Bytes, opened: Opened) {
+        let session = SessionId(self.0.next_session.fetch_add(1, Ordering::Relaxed));
+        let entering = Entering { socket, head, read, opened };
+        if let Some(reactor) = self.0.reactors.get(place(session, self.0.reactors.len())) {
+            reactor.hand_over(&mut vec![Order::Enter(session, Box::new(entering))]);
         }
     }
+}
+
+/// Which of `count` threads has the session.
+fn place(session: SessionId, count: usize) -> usize {
+    usize::try_from(session.0 % count.max(1) as u64).unwrap_or_default()
 }
 
 impl Inner {
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    fn tick(&self) -> Tick {
-        Tick {
-            // Read before the session is locked: everything up to here has been delivered to it.
-            applied: self.applied.load(Ordering::Acquire),
-            now: self.now(),
-            event_now: self.clock.now(),
-            clock_rate: self.clock.rate(),
+    pub(super) fn event_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) const fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// What a session is told about time, when everything up to `applied` was delivered to it.
+    pub(super) fn tick(&self, applied: u64) -> Tick {
+        Tick { applied, now: self.now(), event_now: self.clock.now(), clock_rate: self.clock.rate() }
+    }
+
+    pub(super) fn ask(&self, session: SessionId, asked: Asked) {
+        // Without the task the server stops, and every thread has been told to end.
+        drop(self.asked.send((session, asked)));
+    }
+}
+
+/// The threads, as the task writes to them. Dropping it ends them: also when the task panics.
+struct Reactors {
+    inlets: Vec<Arc<Inlet>>,
+    /// Not handed over yet, a vector for each thread.
+    orders: Vec<Vec<Order>>,
+    applied: u64,
+}
+
+impl Reactors {
+    fn new(inlets: Vec<Arc<Inlet>>) -> Self {
+        let orders = inlets.iter().map(|_| Vec::new()).collect();
+        Self { inlets, orders, applied: 0 }
+    }
+
+    fn to_one(&mut self, session: SessionId, order: Order) {
+        let place = place(session, self.orders.len());
+        if let Some(orders) = self.orders.get_mut(place) {
+            orders.push(order);
+        }
+    }
+
+    fn to_all(&mut self, order: impl Fn() -> Order) {
+        for orders in &mut self.orders {
+            orders.push(order());
+        }
+    }
+
+    /// Hands over what there is, and that everything up to `applied` stands before.
+    fn hand_over(&mut self, applied: u64) {
+        if applied != self.applied {
+            self.applied = applied;
+            self.to_all(|| Order::Applied(applied));
+        }
+        for (inlet, orders) in self.inlets.iter().zip(&mut self.orders) {
+            inlet.hand_over(orders);
+        }
+    }
+
+    async fn have_room(&self) {
+        for inlet in &self.inlets {
+            inlet.has_room().await;
         }
     }
 }
 
-impl Shared {
-    fn session(&self) -> MutexGuard<'_, Session> {
-        // A panic while it was locked ends that connection; the others go on.
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One open stream. Dropping it leaves every topic.
-pub struct Connection {
-    id: SessionId,
-    shared: Arc<Shared>,
-    /// Not handed to the task yet.
-    asking: VecDeque<Asked>,
-    /// What [`Connection::takes_commands`] said last.
-    reads: bool,
-    live: Arc<Inner>,
-    open: TaskTrackerToken,
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl Connection {
-    /// Waits until there is something to write, commands are taken again, or the stream ends. May be
-    /// dropped and called again without losing anything.
-    pub async fn next(&mut self) -> Taken {
-        loop {
-            while !self.asking.is_empty() {
-                match self.live.requests.reserve().await {
-                    Ok(permit) => {
-                        if let Some(asked) = self.asking.pop_front() {
-                            permit.send((self.id, asked));
-                        }
-                    }
-                    // The task has ended: the server stops.
-                    Err(_) => return Taken { close: Some(close::RESUME), ..Taken::default() },
-                }
-            }
-            let tick = self.live.tick();
-            let (mut taken, deadline, reads) = {
-                let mut session = self.shared.session();
-                (session.take(&tick), session.deadline(), session.takes_commands())
-            };
-            self.asking.extend(taken.requests.drain(..).map(Asked::Request));
-            if !taken.is_empty() || (reads && !self.reads && self.asking.is_empty()) {
-                return taken;
-            }
-            if self.asking.is_empty() {
-                tokio::select! {
-                    () = self.shared.wake.notified() => {}
-                    () = sleep_until(self.live.started + deadline) => {}
-                    // The task closes every session before it ends; without it nobody would.
-                    () = self.live.requests.closed() => {
-                        return Taken { close: Some(close::RESUME), ..Taken::default() };
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the session takes another command now.
-    pub fn takes_commands(&mut self) -> bool {
-        self.reads = self.asking.is_empty() && self.shared.session().takes_commands();
-        self.reads
-    }
-
-    /// Keeps the server from ending before a last word was said, once the connection is dropped.
-    pub fn last_word(&self) -> TaskTrackerToken {
-        self.open.clone()
-    }
-
-    /// Waits until the stream was ended from this side.
-    pub fn ended(&self) -> impl Future<Output = ()> + use<> {
-        self.shared.ended.clone().cancelled_owned()
-    }
-
-    /// The client said something; `None` for a message that is no command, such as a pong.
-    pub fn heard(&self, said: Option<&str>) {
-        let mut session = self.shared.session();
-        session.heard();
-        if let Some(text) = said {
-            session.text(text);
-        }
-    }
-
-    /// The client sent a binary message.
-    pub fn heard_binary(&self) {
-        let mut session = self.shared.session();
-        session.heard();
-        session.binary();
-    }
-}
-
-impl Drop for Connection {
+impl Drop for Reactors {
     fn drop(&mut self) {
-        // The mark first: the task looks at it when it gets to an `Open` that is still on its way.
-        self.shared.gone.store(true, Ordering::Release);
-        self.live.gone.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
-        self.live.gone_some.notify_one();
+        self.to_all(|| Order::End);
+        self.hand_over(self.applied);
     }
 }
 
@@ -301,12 +254,14 @@ enum Read {
 }
 
 struct Driver {
-    live: Arc<Inner>,
+    inner: Arc<Inner>,
     store: Store,
     head: watch::Receiver<u64>,
     publisher: Publisher,
     hub: Hub,
-    sessions: HashMap<SessionId, Arc<Shared>>,
+    reactors: Reactors,
+    audience: watch::Sender<Audience>,
+    stop: CancellationToken,
     reads: JoinSet<(Read, Result<Answer, Error>)>,
     reading_rows: bool,
     /// There may be rows after those applied.
@@ -317,23 +272,22 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, mut asked: mpsc::Receiver<(SessionId, Asked)>) {
-        let live = Arc::clone(&self.live);
+    async fn run(mut self, mut asked: mpsc::UnboundedReceiver<(SessionId, Asked)>) {
+        let (stop, started) = (self.stop.clone(), self.inner.started);
         let mut head_lives = true;
         loop {
             self.work();
             let deadline = self.deadline();
             tokio::select! {
-                () = live.stop.cancelled() => break,
+                () = stop.cancelled() => break,
                 changed = self.head.changed(), if head_lives => {
                     // Without a writer no more rows come; streams stay until they are told to end.
                     head_lives = changed.is_ok();
                     self.rows_wanted = true;
                 }
-                () = live.gone_some.notified() => {}
                 Some(first) = asked.recv() => {
                     self.asked(first);
-                    for _ in 1..REQUESTS_MAX {
+                    for _ in 1..REQUESTS_AT_ONCE {
                         let Ok(next) = asked.try_recv() else { break };
                         self.asked(next);
                     }
@@ -342,33 +296,29 @@ impl Driver {
                     Ok((read, answer)) => self.answered(read, answer),
                     Err(error) => error!("a read for the live streams was lost: {error}"),
                 },
-                () = until(live.started, deadline) => {}
+                () = until(started, deadline) => {}
             }
+            // Nothing piles up at a thread that is behind.
+            self.reactors.have_room().await;
         }
         self.hub.close_all(close::RESUME);
         self.work();
-        // Connections that were about to join learn from the closed channel.
+        // Who was about to join is told to come back by the end of the threads.
     }
 
     /// Does whatever can be done now.
     fn work(&mut self) {
-        let gone = std::mem::take(&mut *self.live.gone.lock().unwrap_or_else(PoisonError::into_inner));
-        for session in gone {
-            self.sessions.remove(&session);
-            self.hub.gone(session);
-        }
         self.hub.set_head(*self.head.borrow());
-        let now = self.live.now();
+        let now = self.inner.now();
         for released in self.publisher.release(now) {
             self.hub.state(released);
         }
         self.deliver();
-        // Only now: who reads this may conclude that everything up to here was delivered.
-        self.live.applied.store(self.hub.applied(), Ordering::Release);
+        self.reactors.hand_over(self.hub.applied());
         let (sessions, topics) = self.hub.len();
         let audience = Audience { sessions, topics };
-        self.live.audience.send_if_modified(|known| std::mem::replace(known, audience) != audience);
-        if self.live.stop.is_cancelled() {
+        self.audience.send_if_modified(|known| std::mem::replace(known, audience) != audience);
+        if self.stop.is_cancelled() {
             return;
         }
         if self.rows_wanted && !self.reading_rows && now >= self.rows_not_before {
@@ -394,41 +344,32 @@ impl Driver {
 
     /// Hands out what the hub has to say.
     fn deliver(&mut self) {
-        let event_now = self.live.clock.now();
         while let Some(output) = self.hub.output() {
             match output {
                 Output::Need(need) => self.read(Read::Need(need)),
                 Output::Deliver(session, delivery) => {
-                    let is_last = matches!(delivery, Delivery::Closed(_));
-                    if let Some(shared) = self.sessions.get(&session) {
-                        shared.session().deliver(delivery, event_now);
-                        shared.wake.notify_one();
-                    }
-                    if is_last && let Some(shared) = self.sessions.remove(&session) {
-                        shared.ended.cancel();
-                    }
+                    self.reactors.to_one(session, Order::Deliver(session, delivery));
                 }
+                Output::Follow(session, topic) => self.reactors.to_one(session, Order::Follow(session, topic)),
+                Output::Unfollow(session, topic) => self.reactors.to_one(session, Order::Unfollow(session, topic)),
+                Output::Log(shown) => self.reactors.to_all(|| Order::Log(shown.clone())),
+                Output::State(shown) => self.reactors.to_all(|| Order::State(shown.clone())),
             }
         }
     }
 
     fn asked(&mut self, (session, asked): (SessionId, Asked)) {
         match asked {
-            Asked::Open(shared, viewer, join) => {
-                if shared.gone.load(Ordering::Acquire) {
-                    return;
-                }
-                self.sessions.insert(session, shared);
-                self.hub.open(session, viewer, join);
-            }
+            Asked::Open(viewer, join) => self.hub.open(session, viewer, join),
             Asked::Request(request) => self.hub.request(session, request),
+            Asked::Gone => self.hub.gone(session),
         }
     }
 
     /// Reads beside the task.
     fn read(&mut self, read: Read) {
         let store = self.store.clone();
-        let clock = Arc::clone(&self.live.clock);
+        let clock = Arc::clone(&self.inner.clock);
         self.reads.spawn(async move {
             let answer = AssertUnwindSafe(answer(&store, &clock, read.clone())).catch_unwind().await;
             // A panic is a failed read like another: said, and tried again.
@@ -438,7 +379,7 @@ impl Driver {
     }
 
     fn answered(&mut self, read: Read, answer: Result<Answer, Error>) {
-        let now = self.live.now();
+        let now = self.inner.now();
         match answer {
             Ok(Answer::Rows(rows)) => self.rows(&rows, now),
             Ok(Answer::States(states)) => self.publisher.states(states),
@@ -457,7 +398,6 @@ impl Driver {
             match self.publisher.row(row, now, |lane| self.hub.follows(lane.topic)) {
                 Ok(Take::Next) => {
                     self.hub.row(row);
-                    // Sessions are given their frames row by row, so that none piles up here.
                     self.deliver();
                 }
                 Ok(Take::Known) => {}

@@ -158,7 +158,16 @@ pub enum Need {
 /// What comes out of the hub.
 #[derive(Clone, Debug)]
 pub enum Output {
+    /// For one session.
     Deliver(SessionId, Delivery),
+    /// A row, on each of its topics that is followed: whoever follows several gets the first.
+    Log(Vec<Shown>),
+    /// For all followers of its topic.
+    State(Shown),
+    /// From here on the session follows the topic.
+    Follow(SessionId, Topic),
+    /// From here on it does not. Not said of sessions that were closed or are gone.
+    Unfollow(SessionId, Topic),
     Need(Need),
 }
 
@@ -192,7 +201,8 @@ struct Followed {
     /// More than the tail holds is active: when one leaves, another must be read.
     tail_is_cut: bool,
     opening: Known,
-    members: BTreeMap<SessionId, Boards>,
+    /// Sessions that follow it.
+    followers: usize,
     /// Joins that wait for it or catch up on it.
     holds: usize,
 }
@@ -376,9 +386,9 @@ impl Hub {
         };
         let Some(followed) = self.topics.get_mut(&frame.topic) else { return };
         let Some(frame) = followed.news(frame) else { return };
-        for (session, boards) in &followed.members {
-            let shown = followed.shown(&frame, *boards);
-            self.out.push_back(Output::Deliver(*session, Delivery::State(shown)));
+        if followed.followers > 0 {
+            let shown = followed.shown(&frame, Boards::Beside);
+            self.out.push_back(Output::State(shown));
         }
     }
 
@@ -431,18 +441,17 @@ impl Hub {
         // Event, participants, staff, teams by id: a session reached through several gets the row
         // under the first.
         topics.sort();
-        let mut served: Option<HashSet<SessionId>> = (topics.len() > 1).then(HashSet::new);
+        let mut shown = Vec::with_capacity(topics.len());
         for (topic, seq) in topics {
             let Some(followed) = self.topics.get_mut(topic) else { continue };
             let frame = Arc::new(Frame::log(row, kind, *topic, *seq));
             followed.push(&frame);
-            for (session, boards) in &followed.members {
-                if served.as_mut().is_some_and(|served| !served.insert(*session)) {
-                    continue;
-                }
-                let shown = followed.shown(&frame, *boards);
-                self.out.push_back(Output::Deliver(*session, Delivery::Log(shown)));
+            if followed.followers > 0 {
+                shown.push(followed.shown(&frame, Boards::Beside));
             }
+        }
+        if !shown.is_empty() {
+            self.out.push_back(Output::Log(shown));
         }
     }
 
@@ -585,10 +594,11 @@ impl Hub {
                 let Some(member) = self.sessions.get_mut(session) else { return };
                 // Live frames of these topics come in order after what was missed, not beside it.
                 for topic in topics {
-                    if member.joined.remove(topic)
-                        && let Some(followed) = self.topics.get_mut(topic)
-                    {
-                        followed.members.remove(session);
+                    if member.joined.remove(topic) {
+                        if let Some(followed) = self.topics.get_mut(topic) {
+                            followed.followers -= 1;
+                        }
+                        self.out.push_back(Output::Unfollow(*session, *topic));
                     }
                 }
                 member.catching_up =
@@ -624,9 +634,11 @@ impl Hub {
     fn finish(&mut self, session: SessionId, topics: Vec<Topic>, frames: Vec<Shown>, snapshot: Vec<Shown>) {
         if let Some(member) = self.sessions.get_mut(&session) {
             for topic in &topics {
-                if let Some(followed) = self.topics.get_mut(topic) {
-                    followed.members.insert(session, member.viewer.boards);
-                    member.joined.insert(*topic);
+                if let Some(followed) = self.topics.get_mut(topic)
+                    && member.joined.insert(*topic)
+                {
+                    followed.followers += 1;
+                    self.out.push_back(Output::Follow(session, *topic));
                 }
             }
         }
@@ -663,11 +675,12 @@ impl Hub {
     /// Stops following some topics, whatever the reason.
     fn drop_topics(&mut self, session: SessionId, topics: &[Topic]) {
         for topic in topics {
-            if let Some(member) = self.sessions.get_mut(&session) {
-                member.joined.remove(topic);
-            }
-            if let Some(followed) = self.topics.get_mut(topic) {
-                followed.members.remove(&session);
+            let was_followed = self.sessions.get_mut(&session).is_some_and(|member| member.joined.remove(topic));
+            if was_followed {
+                if let Some(followed) = self.topics.get_mut(topic) {
+                    followed.followers -= 1;
+                }
+                self.out.push_back(Output::Unfollow(session, *topic));
             }
             self.drop_unfollowed(*topic);
         }
@@ -682,7 +695,7 @@ impl Hub {
         let Some(member) = self.sessions.remove(&session) else { return };
         for topic in &member.joined {
             if let Some(followed) = self.topics.get_mut(topic) {
-                followed.members.remove(&session);
+                followed.followers -= 1;
             }
             self.drop_unfollowed(*topic);
         }
@@ -706,7 +719,7 @@ impl Hub {
     }
 
     fn drop_unfollowed(&mut self, topic: Topic) {
-        if self.topics.get(&topic).is_some_and(|followed| followed.holds == 0 && followed.members.is_empty()) {
+        if self.topics.get(&topic).is_some_and(|followed| followed.holds == 0 && followed.followers == 0) {
             self.topics.remove(&topic);
         }
     }
@@ -883,7 +896,7 @@ impl Followed {
             tail: Vec::new(),
             tail_is_cut: false,
             opening: Known::No,
-            members: BTreeMap::new(),
+            followers: 0,
             holds: 0,
         }
     }
@@ -1032,7 +1045,10 @@ mod tests {
     use timely_core::topic::StateLane;
 
     use super::*;
-    use crate::live::testing::{announcement_row, board_data, changed_row, fixture_row, removal_row, result_row, row};
+    use crate::live::followers::Followers;
+    use crate::live::testing::{
+        announcement_row, board_data, changed_row, fixture_row, removal_row, result_row, row, single,
+    };
 
     const EVENT: EventId = EventId(1);
     const RESULTS: Topic = Topic::EventResults(EVENT);
@@ -1069,19 +1085,55 @@ mod tests {
         Join { streams: streams.to_vec(), base: Base::Leave, since }
     }
 
-    fn outputs(hub: &mut Hub) -> Vec<Output> {
-        std::iter::from_fn(|| hub.output()).collect()
+    /// A hub, and what each session of it was told.
+    struct Observed {
+        hub: Hub,
+        followers: Followers<SessionId>,
     }
 
-    fn deliveries(hub: &mut Hub) -> Vec<Delivery> {
+    impl Observed {
+        fn new(epoch: Epoch, applied: u64) -> Self {
+            Self { hub: Hub::new(epoch, applied), followers: Followers::default() }
+        }
+    }
+
+    impl std::ops::Deref for Observed {
+        type Target = Hub;
+
+        fn deref(&self) -> &Hub {
+            &self.hub
+        }
+    }
+
+    impl std::ops::DerefMut for Observed {
+        fn deref_mut(&mut self) -> &mut Hub {
+            &mut self.hub
+        }
+    }
+
+    /// What is said, session by session.
+    fn outputs(hub: &mut Observed) -> Vec<Output> {
+        let mut told = Vec::new();
+        while let Some(output) = hub.hub.output() {
+            match single(output, &mut hub.followers) {
+                Ok(deliveries) => {
+                    told.extend(deliveries.into_iter().map(|(session, delivery)| Output::Deliver(session, delivery)));
+                }
+                Err(need) => told.push(Output::Need(need)),
+            }
+        }
+        told
+    }
+
+    fn deliveries(hub: &mut Observed) -> Vec<Delivery> {
         let delivery = |output| match output {
             Output::Deliver(_, delivery) => Some(delivery),
-            Output::Need(_) => None,
+            _ => None,
         };
         outputs(hub).into_iter().filter_map(delivery).collect()
     }
 
-    fn open_topics(hub: &mut Hub, pos: u64) {
+    fn open_topics(hub: &mut Observed, pos: u64) {
         for output in outputs(hub) {
             if let Output::Need(Need::Opening(topic)) = output {
                 hub.opening(topic, Opening { pos, states: vec![], tail: vec![] }, Timestamp::UNIX_EPOCH);
@@ -1102,7 +1154,7 @@ mod tests {
 
     #[test]
     fn a_join_waits_for_its_opening_and_for_the_rows_up_to_it() {
-        let mut hub = Hub::new(epoch(), 4);
+        let mut hub = Observed::new(epoch(), 4);
         hub.open(SessionId(1), judged_at(10), join(&[Stream::Results], None));
         assert!(matches!(&outputs(&mut hub)[..], [Output::Need(Need::Opening(RESULTS))]));
         let tail = vec![result_row(3, EVENT, &[(RESULTS, 1)]), result_row(6, EVENT, &[(RESULTS, 2)])];
@@ -1138,7 +1190,7 @@ mod tests {
             ("a short cut", Some("k3f9.8"), true, 0, Ok(())),
             ("before the ring", Some("k3f9.7"), true, 1, Ok(())),
         ] {
-            let mut hub = Hub::new(epoch(), if warm { 8 } else { 10 });
+            let mut hub = Observed::new(epoch(), if warm { 8 } else { 10 });
             if warm {
                 hub.open(SessionId(1), judged_at(10), join(&[Stream::Results], None));
                 open_topics(&mut hub, 8);
@@ -1172,7 +1224,7 @@ mod tests {
 
     #[test]
     fn a_cursor_that_is_committed_but_not_applied_waits_and_is_not_ahead() {
-        let mut hub = Hub::new(epoch(), 10);
+        let mut hub = Observed::new(epoch(), 10);
         hub.set_head(11);
         hub.open(SessionId(1), judged_at(10), join(&[Stream::Results], Some("k3f9.11")));
         open_topics(&mut hub, 11);
@@ -1205,7 +1257,7 @@ mod tests {
             ("another team", Some(bearer(Role::Viewer, Some(TeamId(6)))), &[(team, 1), (staff, 1)], None),
             ("all at once", Some(bearer(Role::Organiser, None)), &[(staff, 1), (participants, 1)], Some(participants)),
         ] {
-            let mut hub = Hub::new(epoch(), 0);
+            let mut hub = Observed::new(epoch(), 0);
             hub.open(SessionId(1), viewer(actor), join(&[Stream::Announcements], None));
             open_topics(&mut hub, 0);
             outputs(&mut hub);
@@ -1241,7 +1293,7 @@ mod tests {
             ),
             ("another event", None, AccessChange::EventDeleted { event: EventId(2) }, None),
         ] {
-            let mut hub = Hub::new(epoch(), 0);
+            let mut hub = Observed::new(epoch(), 0);
             hub.open(SessionId(1), viewer(actor.clone()), join(&[Stream::Results], None));
             open_topics(&mut hub, 0);
             outputs(&mut hub);
@@ -1269,7 +1321,7 @@ mod tests {
 
     #[test]
     fn a_viewer_judged_after_a_change_is_not_judged_by_it_again() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         let private = AccessChange::Visibility { event: EVENT, visibility: Visibility::Private };
         // Made public again at 2, where the viewer was judged; here only 1 has been applied.
         hub.open(SessionId(1), judged_at(2), join(&[Stream::Results], None));
@@ -1282,7 +1334,7 @@ mod tests {
 
     #[test]
     fn a_viewer_judged_longer_ago_than_is_remembered_comes_back_to_be_judged() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         for pos in 1..=RECENT_ACCESS_MAX as u64 + 1 {
             let change = AccessChange::TokenEnded { token: TokenId(1_000) };
             hub.row(&row(pos, EVENT, RowKind::Access(change), String::new(), &[]));
@@ -1295,7 +1347,7 @@ mod tests {
 
     #[test]
     fn a_deleted_team_ends_its_streams_and_leaves_those_of_the_event() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         let member = Some(bearer(Role::Viewer, Some(TEAM)));
         hub.open(SessionId(1), viewer(member.clone()), join(&[Stream::Announcements], None));
         hub.open(SessionId(2), Viewer { team: Some(TEAM), ..viewer(member) }, join(&[Stream::Results], None));
@@ -1313,7 +1365,7 @@ mod tests {
     }
 
     /// Ids of the announcements in the snapshot of a newcomer.
-    fn announced(hub: &mut Hub, session: u64) -> Vec<i64> {
+    fn announced(hub: &mut Observed, session: u64) -> Vec<i64> {
         hub.open(SessionId(session), viewer(None), join(&[Stream::Announcements], None));
         let found = deliveries(hub).into_iter().find_map(|delivery| match delivery {
             Delivery::Page(Page { end: Some(end), .. }) => Some(end.snapshot),
@@ -1325,7 +1377,7 @@ mod tests {
 
     #[test]
     fn newcomers_see_the_newest_fifty_announcements_and_every_loud_one() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         hub.open(SessionId(1), viewer(None), join(&[Stream::Announcements], None));
         open_topics(&mut hub, 0);
         for pos in 1..=60 {
@@ -1356,7 +1408,7 @@ mod tests {
 
     #[test]
     fn a_replay_from_the_ring_leaves_out_what_has_left_the_screens() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         hub.open(SessionId(1), viewer(None), join(&[Stream::Announcements], None));
         open_topics(&mut hub, 0);
         hub.row(&announcement_row(1, EVENT, 7, "GENERAL", "NORMAL", &[(ANNOUNCEMENTS, 1)]));
@@ -1374,7 +1426,7 @@ mod tests {
 
     #[test]
     fn the_board_beside_a_frame_is_that_of_its_group_and_of_the_first_for_a_knockout() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         let viewer = Viewer { boards: Boards::Beside, ..viewer(None) };
         hub.open(SessionId(1), viewer, join(&[Stream::Results], None));
         open_topics(&mut hub, 0);
@@ -1399,7 +1451,7 @@ mod tests {
 
     #[test]
     fn topics_are_kept_while_somebody_follows_them_and_no_longer() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         for session in 1..=2 {
             hub.open(SessionId(session), viewer(None), join(Stream::ALL, None));
         }
@@ -1418,7 +1470,7 @@ mod tests {
 
     #[test]
     fn an_answer_for_earlier_followers_is_not_taken_for_the_later_ones() {
-        let mut hub = Hub::new(epoch(), 0);
+        let mut hub = Observed::new(epoch(), 0);
         hub.open(SessionId(1), viewer(None), join(&[Stream::Results], None));
         hub.gone(SessionId(1));
         hub.row(&result_row(1, EVENT, &[(RESULTS, 1)]));

@@ -17,10 +17,13 @@ use timely_core::id::EventId;
 use timely_core::live::close;
 use timely_core::topic::{MessageType, StateLane, Stream, Topic};
 
-use crate::live::hub::{Base, Boards, Hub, Join, Need, Output, PAGE_ROWS_MAX, SessionId, Viewer};
+use crate::live::followers::Followers;
+use crate::live::hub::{Base, Boards, Hub, Join, Need, PAGE_ROWS_MAX, SessionId, Viewer};
 use crate::live::publisher::{Publisher, States};
 use crate::live::session::{About, Session, Speaks, Tick, Wire, Write};
-use crate::live::testing::{announcement_row, board_data, fixture_row, removal_row, result_row, row, schedule_data};
+use crate::live::testing::{
+    announcement_row, board_data, fixture_row, removal_row, result_row, row, schedule_data, single,
+};
 use crate::store::{LogRow, Opening, RowKind};
 
 const EVENT: EventId = EventId(1);
@@ -292,6 +295,7 @@ struct World {
     log: Log,
     publisher: Publisher,
     hub: Hub,
+    followers: Followers<SessionId>,
     now: Duration,
     clients: Vec<Client>,
     asked: VecDeque<Asked>,
@@ -305,6 +309,7 @@ impl World {
             log: Log::default(),
             publisher: Publisher::new(0),
             hub: Hub::new(epoch(), 0),
+            followers: Followers::default(),
             now: Duration::ZERO,
             clients: vec![
                 Client::new(Speaks::V2, Stream::ALL),
@@ -385,13 +390,17 @@ impl World {
             self.hub.state(released);
         }
         while let Some(output) = self.hub.output() {
-            match output {
-                Output::Need(need) => self.asked.push_back(Asked::Need(need)),
-                Output::Deliver(session, delivery) => {
-                    let client = self.clients.iter_mut().find(|client| client.id == session);
-                    if let Some(session) = client.and_then(|client| client.session.as_mut()) {
-                        session.deliver(delivery, Timestamp::UNIX_EPOCH);
-                    }
+            let deliveries = match single(output, &mut self.followers) {
+                Ok(deliveries) => deliveries,
+                Err(need) => {
+                    self.asked.push_back(Asked::Need(need));
+                    continue;
+                }
+            };
+            for (session, delivery) in deliveries {
+                let client = self.clients.iter_mut().find(|client| client.id == session);
+                if let Some(session) = client.and_then(|client| client.session.as_mut()) {
+                    session.deliver(delivery, Timestamp::UNIX_EPOCH);
                 }
             }
         }
@@ -430,6 +439,7 @@ impl World {
         let client = &mut self.clients[index];
         if client.session.take().is_some() {
             self.hub.gone(client.id);
+            self.followers.forget(client.id);
         }
     }
 
@@ -597,7 +607,7 @@ fn what_is_committed_after_a_viewer_lost_the_right_never_reaches_it() {
     world.apply(usize::MAX);
     let mut codes = Vec::new();
     while let Some(output) = world.hub.output() {
-        if let Output::Deliver(_, delivery) = output {
+        for (_, delivery) in single(output, &mut world.followers).unwrap_or_default() {
             match delivery {
                 super::hub::Delivery::Log(shown) => assert!(shown.frame.pos < pos, "shown after the right was lost"),
                 super::hub::Delivery::Closed(code) => codes.push(code),

@@ -3,25 +3,23 @@
 //! Carries the bytes of a session and nothing else. A cut connection is the session's cursor's
 //! matter: the browser sends back the last `id:` it saw.
 
-use std::convert::Infallible;
-
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{self, Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
-use futures_util::stream::unfold;
 use timely_core::cursor::Cursor;
 use timely_core::topic::Stream;
 use tracing::debug;
 
 use crate::App;
 use crate::auth::MaybeSignedIn;
+use crate::connections::{Leaves, MayLeave};
 use crate::error::Error;
-use crate::live::driver::Connection;
+use crate::live::driver::Opened;
 use crate::live::hub::{Base, Boards, Join, Viewer};
-use crate::live::session::{About, SSE_RETRY, Speaks, Wire, Write};
+use crate::live::session::{About, Speaks, Wire};
 use crate::live::{Query, Wanted, viewer_of_event, viewer_of_team};
 
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -41,10 +39,11 @@ pub(super) async fn event(
     MaybeSignedIn(actor): MaybeSignedIn,
     Path(event): Path<String>,
     query: Asked,
+    may_leave: Option<Extension<MayLeave>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_event(&app, actor, &event).await?;
-    open(&app, viewer, query, &headers, &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL })
+    open(viewer, query, (may_leave, &headers), &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL })
 }
 
 /// `GET /api/events/{event}/stream/results/`: the stream of the guide's sample, a board with
@@ -54,12 +53,13 @@ pub(super) async fn results(
     MaybeSignedIn(actor): MaybeSignedIn,
     Path(event): Path<String>,
     query: Asked,
+    may_leave: Option<Extension<MayLeave>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let (mut viewer, about) = viewer_of_event(&app, actor, &event).await?;
     viewer.boards = Boards::Beside;
     let address = Address { wire: Wire::SseResults, base: Base::Leave, streams: &[Stream::Results] };
-    open(&app, (viewer, about), query, &headers, &address)
+    open((viewer, about), query, (may_leave, &headers), &address)
 }
 
 /// `GET /api/events/{event}/stream/schedule/`
@@ -68,11 +68,12 @@ pub(super) async fn schedule(
     MaybeSignedIn(actor): MaybeSignedIn,
     Path(event): Path<String>,
     query: Asked,
+    may_leave: Option<Extension<MayLeave>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_event(&app, actor, &event).await?;
     let address = Address { wire: Wire::Sse, base: Base::Leave, streams: &[Stream::Schedule] };
-    open(&app, viewer, query, &headers, &address)
+    open(viewer, query, (may_leave, &headers), &address)
 }
 
 /// `GET /api/events/{event}/stream/announcements/`
@@ -81,11 +82,12 @@ pub(super) async fn announcements(
     MaybeSignedIn(actor): MaybeSignedIn,
     Path(event): Path<String>,
     query: Asked,
+    may_leave: Option<Extension<MayLeave>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_event(&app, actor, &event).await?;
     let address = Address { wire: Wire::Sse, base: Base::Leave, streams: &[Stream::Announcements] };
-    open(&app, viewer, query, &headers, &address)
+    open(viewer, query, (may_leave, &headers), &address)
 }
 
 /// `GET /api/teams/{team}/stream/`: everything of the team.
@@ -94,17 +96,17 @@ pub(super) async fn team(
     MaybeSignedIn(actor): MaybeSignedIn,
     Path(team): Path<String>,
     query: Asked,
+    may_leave: Option<Extension<MayLeave>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_team(&app, actor, &team).await?;
-    open(&app, viewer, query, &headers, &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL })
+    open(viewer, query, (may_leave, &headers), &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL })
 }
 
 fn open(
-    app: &App,
     viewer: (Viewer, About),
     query: Asked,
-    headers: &HeaderMap,
+    (may_leave, headers): (Option<Extension<MayLeave>>, &HeaderMap),
     address: &Address,
 ) -> Result<Response, Error> {
     let Wanted { topics, since, speaks } = super::query(query)?.read()?;
@@ -122,8 +124,12 @@ fn open(
     // beside it is newer.
     let since = last_event_id(headers).or(since);
     let join = Join { streams: streams.clone(), base: address.base, since };
-    let connection = app.live.connect(address.wire, speaks, viewer, streams, join);
-    let mut response = Response::new(Body::from_stream(body(connection)));
+    let mut response = Response::new(Body::empty());
+    if may_leave.is_some() {
+        let (viewer, about) = viewer;
+        let opened = Opened { wire: address.wire, speaks, viewer, about, offers: streams, join };
+        response.extensions_mut().insert(Leaves(opened));
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -138,34 +144,6 @@ fn last_event_id(headers: &HeaderMap) -> Option<Cursor> {
     let text =
         headers.get_all(LAST_EVENT_ID).iter().filter_map(|value| value.to_str().ok()).rfind(|id| !id.is_empty())?;
     text.parse().inspect_err(|error| debug!("{LAST_EVENT_ID}: {error}; starting over")).ok()
-}
-
-/// The body: ends with the stream, and the stream with it.
-fn body(connection: Connection) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
-    let retry = format!("retry: {}\n\n", SSE_RETRY.as_millis());
-    unfold((Some(connection), Some(Bytes::from(retry))), async |(connection, first)| {
-        let mut connection = connection?;
-        if let Some(first) = first {
-            return Some((Ok(first), (Some(connection), None)));
-        }
-        loop {
-            let taken = connection.next().await;
-            let mut chunk = BytesMut::new();
-            for write in taken.writes {
-                match write {
-                    Write::Bytes(bytes) => chunk.extend_from_slice(&bytes),
-                    Write::Ping => {}
-                }
-            }
-            if taken.close.is_some() {
-                // Dropped here: no topic is kept for it while the last bytes leave.
-                return (!chunk.is_empty()).then(|| (Ok(chunk.freeze()), (None, None)));
-            }
-            if !chunk.is_empty() {
-                return Some((Ok(chunk.freeze()), (Some(connection), None)));
-            }
-        }
-    })
 }
 
 #[cfg(test)]

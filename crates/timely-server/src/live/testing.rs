@@ -4,7 +4,45 @@ use jiff::Timestamp;
 use timely_core::id::EventId;
 use timely_core::topic::{MessageType, StateLane, Topic};
 
+use crate::live::followers::Followers;
+use crate::live::hub::{Delivery, Need, Output, SessionId};
 use crate::store::{LogRow, RowKind};
+
+/// An output of the hub as what each session gets of it, or what the hub needs.
+pub(crate) fn single(output: Output, followers: &mut Followers<SessionId>) -> Result<Vec<(SessionId, Delivery)>, Need> {
+    Ok(match output {
+        Output::Need(need) => return Err(need),
+        Output::Deliver(session, delivery) => {
+            if matches!(delivery, Delivery::Closed(_)) {
+                followers.forget(session);
+            }
+            vec![(session, delivery)]
+        }
+        Output::Log(shown) => {
+            let mut told: Vec<(SessionId, Delivery)> = Vec::new();
+            for shown in shown {
+                for session in followers.of(shown.frame.topic) {
+                    if !told.iter().any(|(known, _)| known == session) {
+                        told.push((*session, Delivery::Log(shown.clone())));
+                    }
+                }
+            }
+            told
+        }
+        Output::State(shown) => {
+            let of = followers.of(shown.frame.topic);
+            of.iter().map(|session| (*session, Delivery::State(shown.clone()))).collect()
+        }
+        Output::Follow(session, topic) => {
+            followers.follow(topic, session);
+            Vec::new()
+        }
+        Output::Unfollow(session, topic) => {
+            followers.unfollow(topic, session);
+            Vec::new()
+        }
+    })
+}
 
 pub(crate) fn row(pos: u64, event: EventId, kind: RowKind, data: String, topics: &[(Topic, u64)]) -> LogRow {
     LogRow {

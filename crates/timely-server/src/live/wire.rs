@@ -1,11 +1,14 @@
 //! The streams through real sockets: a server, a file, and clients that know only the protocol.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -28,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, real_now};
 use crate::config::Config;
-use crate::live::driver::{Audience, Live};
+use crate::live::driver::{Audience, Live, Opened};
 use crate::live::hub::{Base, Boards, Join, Viewer};
 use crate::live::session::{About, Speaks, Wire};
 use crate::store::{Caller, Expected, Store};
@@ -495,7 +498,7 @@ async fn a_read_that_fails_is_logged_and_repeated_until_it_succeeds() {
 #[tokio::test]
 async fn a_connection_that_is_dropped_leaves_nothing_behind() {
     let server = Server::start().await;
-    let live = Live::start(server.store.clone(), server.clock.clone(), server.stop.clone());
+    let live = Live::start(server.store.clone(), server.clock.clone(), server.stop.clone()).unwrap();
     let mut audience = live.audience();
     let viewer = Viewer {
         actor: None,
@@ -507,11 +510,20 @@ async fn a_connection_that_is_dropped_leaves_nothing_behind() {
     };
     let about = About::Event(server.event);
     let join = Join { streams: Stream::ALL.to_vec(), base: Base::Show, since: None };
-    let mut connection = live.connect(Wire::Sse, Speaks::V1, (viewer, about), Stream::ALL.to_vec(), join);
-    assert!(timeout(PATIENCE, connection.next()).await.unwrap().close.is_none());
+    let (wire, speaks, offers) = (Wire::Sse, Speaks::V1, Stream::ALL.to_vec());
+    let (mut client, socket) = UnixStream::pair().unwrap();
+    live.enter(
+        OwnedFd::from(socket),
+        b"HEAD".to_vec(),
+        Bytes::new(),
+        Opened { wire, speaks, viewer, about, offers, join },
+    );
+    let mut head = [0; 4];
+    client.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HEAD");
     let one = Audience { sessions: 1, topics: 4 };
     timeout(PATIENCE, audience.wait_for(|now| *now == one)).await.unwrap().unwrap();
-    drop(connection);
+    drop(client);
     timeout(PATIENCE, audience.wait_for(|now| *now == Audience::default())).await.unwrap().unwrap();
     server.stopped().await;
     timeout(PATIENCE, live.drained()).await.unwrap();

@@ -1,0 +1,723 @@
+//! The sockets of the streams: a few threads, each with its own poll loop and its own sessions.
+//!
+//! A viewer costs no task, no lock and no buffer while nothing waits for it. The driver hands over
+//! what the hub has to say; whatever waits for a session is joined into one send; what the kernel
+//! refuses stays here until the socket takes more, and meanwhile the session keeps its own bounded
+//! backlog. A socket that takes nothing for [`STALL_TIMEOUT`] is given up. What is said is decided by
+//! [`Session`], who may hear it was decided before a socket came here.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::io;
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use timely_core::live::close;
+use timely_core::topic::Topic;
+use tokio::sync::Notify;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{debug, error};
+
+use crate::live::driver::{Asked, Inner, Opened};
+use crate::live::followers::Followers;
+use crate::live::hub::{Delivery, SessionId, Shown};
+use crate::live::session::{SSE_RETRY, Session, Wire, Write};
+use crate::live::websocket::{self, Heard, Partial};
+
+/// Without any progress in writing for so long, a connection is given up.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the other side may take to read the last word and close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Orders that may wait for a thread; the driver waits when there are more.
+pub const ORDERS_MAX: usize = 64 * 1024;
+/// Most bytes read from a socket at a time.
+const READ_BYTES: usize = 16 * 1024;
+/// Sockets looked at between two looks into the inbox.
+const EVENTS_MAX: usize = 512;
+/// Stands for the bell in epoll's data; no slot has this number.
+const BELL: u64 = u64::MAX;
+/// Neither wait nor be killed by a connection that is gone.
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// A connection that leaves HTTP: its socket, the head of the answer, and what was read already.
+#[derive(Debug)]
+pub struct Entering {
+    pub socket: OwnedFd,
+    pub head: Vec<u8>,
+    pub read: Bytes,
+    pub opened: Opened,
+}
+
+/// What the driver tells a thread, in order.
+#[derive(Debug)]
+pub enum Order {
+    Enter(SessionId, Box<Entering>),
+    Deliver(SessionId, Delivery),
+    /// A row on its topics: who follows several gets the first.
+    Log(Vec<Shown>),
+    State(Shown),
+    Follow(SessionId, Topic),
+    Unfollow(SessionId, Topic),
+    /// Everything up to this `pos` stands before this order.
+    Applied(u64),
+    /// The server stops: nobody enters any more, and the thread ends with its last socket.
+    End,
+}
+
+/// The way into a thread.
+#[derive(Debug)]
+pub struct Inlet {
+    inbox: Mutex<Vec<Order>>,
+    bell: OwnedFd,
+    /// Notified when the inbox was emptied.
+    emptied: Notify,
+}
+
+impl Inlet {
+    fn lock(&self) -> MutexGuard<'_, Vec<Order>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over orders; the vector is left empty, with its memory.
+    pub fn hand_over(&self, orders: &mut Vec<Order>) {
+        if orders.is_empty() {
+            return;
+        }
+        let was_empty = {
+            let mut inbox = self.lock();
+            let was_empty = inbox.is_empty();
+            inbox.append(orders);
+            was_empty
+        };
+        if was_empty {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        // It can only fail when the counter is full: then the bell rings already.
+        if let Err(error) = rustix::io::write(&self.bell, &1_u64.to_ne_bytes())
+            && error != Errno::AGAIN
+        {
+            error!("a thread of the streams cannot be woken: {error}");
+        }
+    }
+
+    /// Waits until the thread has taken what waits, if that is too much.
+    pub async fn has_room(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.lock().len() < ORDERS_MAX {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+/// Starts a thread. It ends after [`Order::End`], with its last socket, and gives up `open` then.
+pub(super) fn start(name: String, live: Arc<Inner>, open: TaskTrackerToken) -> io::Result<Arc<Inlet>> {
+    let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+    let inlet = Arc::new(Inlet { inbox: Mutex::default(), bell, emptied: Notify::new() });
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&poll, &inlet.bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+    let reactor = Reactor {
+        inlet: Arc::clone(&inlet),
+        live,
+        poll,
+        slots: Vec::new(),
+        free: Vec::new(),
+        of_session: HashMap::new(),
+        followers: Followers::default(),
+        timers: BinaryHeap::new(),
+        touched: Vec::new(),
+        applied: 0,
+        ends: false,
+        scratch: Vec::new(),
+        buffer: vec![0; READ_BYTES],
+    };
+    thread::Builder::new().name(name).spawn(move || {
+        let _open = open;
+        reactor.run();
+    })?;
+    Ok(inlet)
+}
+
+struct Reactor {
+    inlet: Arc<Inlet>,
+    live: Arc<Inner>,
+    poll: OwnedFd,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    of_session: HashMap<SessionId, u32>,
+    followers: Followers<u32>,
+    /// When a slot is to be looked at, the earliest first. Entries that a slot no longer knows count
+    /// for nothing.
+    timers: BinaryHeap<Reverse<(Duration, Place)>>,
+    /// Slots that have something to write.
+    touched: Vec<u32>,
+    applied: u64,
+    ends: bool,
+    /// What is joined for one send; its memory is kept.
+    scratch: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+/// A slot, and which of its tenants is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    slot: u32,
+    tenant: u32,
+}
+
+impl Place {
+    fn data(self) -> u64 {
+        u64::from(self.tenant) << 32 | u64::from(self.slot)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of what `data` joined")]
+    fn of(data: u64) -> Self {
+        Self { slot: data as u32, tenant: (data >> 32) as u32 }
+    }
+}
+
+#[derive(Default)]
+struct Slot {
+    tenant: u32,
+    connection: Option<Box<Connection>>,
+}
+
+struct Connection {
+    socket: OwnedFd,
+    id: SessionId,
+    wire: Wire,
+    session: Session,
+    follows: Vec<Topic>,
+    /// `pos` of the latest row it was given.
+    row: u64,
+    /// Written in part: the rest of it.
+    unsent: Vec<u8>,
+    /// Messages that arrived while the session took none.
+    unheard: VecDeque<Heard>,
+    partial: Option<Box<Partial>>,
+    interest: epoll::EventFlags,
+    /// Which entry of the timers is this one's.
+    timer: Duration,
+    is_touched: bool,
+    /// When it is given up if the socket takes nothing.
+    stalls: Option<Duration>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The last word is being written.
+    Ending,
+    /// It was written: the other side is to close until then.
+    Ended(Duration),
+}
+
+/// What became of a write.
+enum Sent {
+    All,
+    /// So many bytes, and the socket takes no more.
+    Part(usize),
+    Lost,
+}
+
+impl Reactor {
+    fn run(mut self) {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
+        loop {
+            events.clear();
+            let wait = self.wait();
+            match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), wait.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    // Cannot happen to a poll that is ours; without it every stream would hang.
+                    error!("the streams cannot be polled: {error}");
+                    return;
+                }
+            }
+            let mut is_rung = false;
+            for event in &events {
+                let (data, flags) = (event.data.u64(), event.flags);
+                if data == BELL {
+                    is_rung = true;
+                } else {
+                    self.ready(Place::of(data), flags);
+                }
+            }
+            if is_rung {
+                self.orders();
+            }
+            self.due();
+            self.pump_touched();
+            if self.ends && self.of_session.is_empty() && self.slots.iter().all(|slot| slot.connection.is_none()) {
+                return;
+            }
+        }
+    }
+
+    /// How long nothing is to be done.
+    fn wait(&self) -> Option<Timespec> {
+        let Reverse((at, _)) = self.timers.peek()?;
+        let wait = at.saturating_sub(self.live.now());
+        // A poll sleeps whole milliseconds: rounded up, else it would spin through the last one.
+        let wait = wait + Duration::from_micros(999);
+        Some(Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        })
+    }
+
+    fn orders(&mut self) {
+        let mut counter = [0; 8];
+        if let Err(error) = rustix::io::read(&self.inlet.bell, &mut counter)
+            && error != Errno::AGAIN
+        {
+            error!("the bell of the streams cannot be read: {error}");
+        }
+        let orders = mem::take(&mut *self.inlet.lock());
+        self.inlet.emptied.notify_waiters();
+        let event_now = self.live.event_now();
+        for order in orders {
+            match order {
+                Order::Deliver(session, delivery) => {
+                    let Some(slot) = self.of_session.get(&session).copied() else { continue };
+                    if let Some(connection) = self.connection(slot) {
+                        connection.session.deliver(delivery, event_now);
+                        self.touch(slot);
+                    }
+                }
+                Order::Log(shown) => self.log(&shown, event_now),
+                Order::State(shown) => self.state(&shown, event_now),
+                Order::Follow(session, topic) => self.follow(session, topic),
+                Order::Unfollow(session, topic) => self.unfollow(session, topic),
+                Order::Applied(pos) => self.applied = pos,
+                Order::Enter(session, entering) => self.enter(session, *entering),
+                Order::End => self.end(event_now),
+            }
+        }
+    }
+
+    fn log(&mut self, shown: &[Shown], event_now: Timestamp) {
+        for shown in shown {
+            let pos = shown.frame.pos;
+            for slot in self.followers.of(shown.frame.topic) {
+                let Some(connection) = connection(&mut self.slots, *slot) else { continue };
+                if mem::replace(&mut connection.row, pos) == pos {
+                    // Reached through an earlier topic.
+                    continue;
+                }
+                connection.session.deliver(Delivery::Log(shown.clone()), event_now);
+                touch(connection, *slot, &mut self.touched);
+            }
+        }
+    }
+
+    fn state(&mut self, shown: &Shown, event_now: Timestamp) {
+        for slot in self.followers.of(shown.frame.topic) {
+            let Some(connection) = connection(&mut self.slots, *slot) else { continue };
+            connection.session.deliver(Delivery::State(shown.clone()), event_now);
+            touch(connection, *slot, &mut self.touched);
+        }
+    }
+
+    fn follow(&mut self, session: SessionId, topic: Topic) {
+        let Some(slot) = self.of_session.get(&session).copied() else { return };
+        if let Some(connection) = self.connection(slot) {
+            connection.follows.push(topic);
+            self.followers.follow(topic, slot);
+        }
+    }
+
+    fn unfollow(&mut self, session: SessionId, topic: Topic) {
+        let Some(slot) = self.of_session.get(&session).copied() else { return };
+        if let Some(connection) = self.connection(slot) {
+            connection.follows.retain(|other| *other != topic);
+            self.followers.unfollow(topic, slot);
+        }
+    }
+
+    /// Ends every stream: whoever is still here may come back.
+    fn end(&mut self, event_now: Timestamp) {
+        self.ends = true;
+        for slot in self.of_session.values() {
+            if let Some(connection) = connection(&mut self.slots, *slot) {
+                connection.session.deliver(Delivery::Closed(close::RESUME), event_now);
+                touch(connection, *slot, &mut self.touched);
+            }
+        }
+    }
+
+    fn enter(&mut self, id: SessionId, entering: Entering) {
+        let Entering { socket, mut head, read, opened } = entering;
+        if self.ends {
+            // Closed unanswered, like every connection that comes too late.
+            return;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let Some(place) = self.place(slot) else { return };
+        let interest = epoll::EventFlags::IN;
+        if let Err(error) = epoll::add(&self.poll, &socket, epoll::EventData::new_u64(place.data()), interest) {
+            error!("a stream cannot be polled and is not opened: {error}");
+            self.free.push(slot);
+            return;
+        }
+        let Opened { wire, speaks, viewer, about, offers, join } = opened;
+        if wire != Wire::WebSocket {
+            head.extend_from_slice(format!("retry: {}\n\n", SSE_RETRY.as_millis()).as_bytes());
+        }
+        let now = self.live.now();
+        let session = Session::new(wire, speaks, about, offers, self.live.epoch().clone(), now, id.0);
+        let connection = Connection {
+            socket,
+            id,
+            wire,
+            session,
+            follows: Vec::new(),
+            row: 0,
+            unsent: head,
+            unheard: VecDeque::new(),
+            partial: None,
+            interest,
+            timer: Duration::MAX,
+            is_touched: false,
+            stalls: None,
+            phase: Phase::Open,
+        };
+        if let Some(room) = self.slots.get_mut(slot as usize) {
+            room.connection = Some(Box::new(connection));
+        }
+        self.of_session.insert(id, slot);
+        self.live.ask(id, Asked::Open(viewer, join));
+        self.touch(slot);
+        if wire == Wire::WebSocket && !read.is_empty() {
+            // Sent with the handshake, before its answer.
+            self.heard(slot, &read);
+        }
+    }
+
+    fn connection(&mut self, slot: u32) -> Option<&mut Connection> {
+        connection(&mut self.slots, slot)
+    }
+
+    fn place(&self, slot: u32) -> Option<Place> {
+        self.slots.get(slot as usize).map(|room| Place { slot, tenant: room.tenant })
+    }
+
+    fn touch(&mut self, slot: u32) {
+        if let Some(connection) = connection(&mut self.slots, slot) {
+            touch(connection, slot, &mut self.touched);
+        }
+    }
+
+    fn pump_touched(&mut self) {
+        let mut touched = mem::take(&mut self.touched);
+        for slot in touched.drain(..) {
+            if let Some(connection) = self.connection(slot) {
+                connection.is_touched = false;
+                self.pump(slot);
+            }
+        }
+        // What was touched meanwhile stands in a vector of its own; the larger one is kept.
+        touched.append(&mut self.touched);
+        self.touched = touched;
+    }
+
+    /// Something happened to a socket.
+    fn ready(&mut self, place: Place, flags: epoll::EventFlags) {
+        let lives = self.place(place.slot) == Some(place);
+        if !lives {
+            return;
+        }
+        if flags.contains(epoll::EventFlags::OUT) {
+            self.touch(place.slot);
+        }
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            self.read(place.slot);
+        }
+    }
+
+    fn read(&mut self, slot: u32) {
+        let mut buffer = mem::take(&mut self.buffer);
+        let read = match self.connection(slot) {
+            Some(connection) => recv(&connection.socket, &mut buffer[..], RecvFlags::DONTWAIT),
+            None => Err(Errno::AGAIN),
+        };
+        match read {
+            Ok((0, _)) => self.remove(slot, "the client has gone"),
+            Ok((read, _)) => {
+                let is_websocket = self
+                    .connection(slot)
+                    .is_some_and(|connection| connection.wire == Wire::WebSocket && connection.phase == Phase::Open);
+                // An event stream has nothing to hear, and after the last word nothing counts.
+                if is_websocket {
+                    self.heard(slot, buffer.get(..read).unwrap_or_default());
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => self.remove(slot, &error.to_string()),
+        }
+        self.buffer = buffer;
+    }
+
+    fn heard(&mut self, slot: u32, bytes: &[u8]) {
+        let Some(connection) = self.connection(slot) else { return };
+        connection.session.heard();
+        let mut heard = Vec::new();
+        let fed = websocket::feed(&mut connection.partial, bytes, &mut heard);
+        connection.unheard.extend(heard);
+        if let Err(code) = fed {
+            // What was whole before it still counts.
+            connection.unheard.push_back(Heard::Close(Some(code)));
+        }
+        self.touch(slot);
+    }
+
+    /// Lets the session hear what it takes now.
+    fn listen(connection: &mut Connection) -> Option<Option<u16>> {
+        let is_command = |heard: Option<&Heard>| matches!(heard, Some(Heard::Text(_) | Heard::Binary));
+        while connection.session.takes_commands() || !is_command(connection.unheard.front()) {
+            match connection.unheard.pop_front()? {
+                Heard::Text(text) => connection.session.text(&text),
+                Heard::Binary => connection.session.binary(),
+                Heard::Ping(payload) => websocket::put_pong(&mut connection.unsent, &payload),
+                Heard::Pong => {}
+                Heard::Close(code) => return Some(code),
+            }
+        }
+        None
+    }
+
+    /// Writes what there is to write, until the socket takes no more or nothing is left.
+    fn pump(&mut self, slot: u32) {
+        let now = self.live.now();
+        let tick = self.live.tick(self.applied);
+        let mut scratch = mem::take(&mut self.scratch);
+        let mut requests = Vec::new();
+        let mut lost = None;
+        if let Some(connection) = connection(&mut self.slots, slot) {
+            loop {
+                // The rest of what was begun first: frames never mix.
+                if !connection.unsent.is_empty() {
+                    match write(&connection.socket, &connection.unsent) {
+                        Sent::All => connection.unsent = Vec::new(),
+                        Sent::Part(sent) => {
+                            connection.unsent.drain(..sent);
+                            if sent > 0 || connection.stalls.is_none() {
+                                connection.stalls = Some(now + STALL_TIMEOUT);
+                            }
+                            break;
+                        }
+                        Sent::Lost => {
+                            lost = Some("the connection was lost while writing");
+                            break;
+                        }
+                    }
+                }
+                connection.stalls = None;
+                if connection.phase != Phase::Open {
+                    if connection.phase == Phase::Ending {
+                        // Read on until the other side has closed: a connection closed with unread
+                        // bytes is reset, and takes the last word with it.
+                        if let Err(error) = shutdown(&connection.socket, Shutdown::Write) {
+                            debug!("a stream has ended before its last word: {error}");
+                        }
+                        connection.phase = Phase::Ended(now + CLOSE_TIMEOUT);
+                    }
+                    break;
+                }
+                scratch.clear();
+                if let Some(code) = Self::listen(connection) {
+                    websocket::put_close(&mut connection.unsent, code, "");
+                    connection.phase = Phase::Ending;
+                    requests.push(Asked::Gone);
+                    continue;
+                }
+                let taken = connection.session.take(&tick);
+                requests.extend(taken.requests.into_iter().map(Asked::Request));
+                for bytes in &taken.writes {
+                    match (bytes, connection.wire) {
+                        (Write::Bytes(text), Wire::WebSocket) => websocket::put_text(&mut scratch, text),
+                        (Write::Bytes(block), Wire::Sse | Wire::SseResults) => scratch.extend_from_slice(block),
+                        (Write::Ping, _) => websocket::put_ping(&mut scratch),
+                    }
+                }
+                if let Some(code) = taken.close {
+                    if connection.wire == Wire::WebSocket {
+                        websocket::put_close(&mut scratch, Some(code), reason(code));
+                    }
+                    connection.phase = Phase::Ending;
+                    requests.push(Asked::Gone);
+                }
+                if scratch.is_empty() && connection.unsent.is_empty() && connection.phase == Phase::Open {
+                    break;
+                }
+                if connection.unsent.is_empty() {
+                    match write(&connection.socket, &scratch) {
+                        Sent::All => {}
+                        Sent::Part(sent) => {
+                            connection.unsent.extend_from_slice(scratch.get(sent..).unwrap_or_default())
+                        }
+                        Sent::Lost => {
+                            lost = Some("the connection was lost while writing");
+                            break;
+                        }
+                    }
+                } else {
+                    connection.unsent.extend_from_slice(&scratch);
+                }
+            }
+            let id = connection.id;
+            for asked in requests {
+                self.live.ask(id, asked);
+            }
+        }
+        // A large frame once must not hold its memory for ever.
+        if scratch.capacity() > 4 * READ_BYTES {
+            scratch = Vec::new();
+        }
+        self.scratch = scratch;
+        match lost {
+            Some(why) => self.remove(slot, why),
+            None => self.settle(slot),
+        }
+    }
+
+    /// Tells the poll and the timers what the connection waits for.
+    fn settle(&mut self, slot: u32) {
+        let Some(place) = self.place(slot) else { return };
+        let poll = &self.poll;
+        let Some(connection) = connection(&mut self.slots, slot) else {
+            return;
+        };
+        let mut interest = epoll::EventFlags::empty();
+        if connection.unsent.is_empty() {
+            // Whoever does not read is not read from either.
+            if connection.unheard.is_empty() {
+                interest |= epoll::EventFlags::IN;
+            }
+        } else {
+            interest |= epoll::EventFlags::OUT;
+        }
+        if interest != connection.interest {
+            let data = epoll::EventData::new_u64(place.data());
+            match epoll::modify(poll, &connection.socket, data, interest) {
+                Ok(()) => connection.interest = interest,
+                Err(error) => error!("a stream cannot be polled any more: {error}"),
+            }
+        }
+        let deadline = connection.deadline();
+        if deadline < connection.timer {
+            connection.timer = deadline;
+            self.timers.push(Reverse((deadline, place)));
+        }
+    }
+
+    /// Looks at every connection whose time has come.
+    fn due(&mut self) {
+        let now = self.live.now();
+        while let Some(Reverse((at, place))) = self.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            if self.place(place.slot) != Some(place) {
+                continue;
+            }
+            let Some(connection) = self.connection(place.slot) else { continue };
+            if connection.timer != at {
+                continue;
+            }
+            connection.timer = Duration::MAX;
+            match connection.phase {
+                Phase::Ended(until) if until <= now => self.remove(place.slot, "it did not close after the last word"),
+                _ if connection.stalls.is_some_and(|stalls| stalls <= now) => {
+                    self.remove(place.slot, "nothing was read for too long");
+                }
+                _ if connection.session.deadline() <= now && connection.phase == Phase::Open => self.touch(place.slot),
+                _ => self.settle(place.slot),
+            }
+        }
+    }
+
+    fn remove(&mut self, slot: u32, why: &str) {
+        let Some(room) = self.slots.get_mut(slot as usize) else { return };
+        let Some(connection) = room.connection.take() else { return };
+        room.tenant = room.tenant.wrapping_add(1);
+        self.free.push(slot);
+        debug!("stream {} has ended: {why}", connection.id.0);
+        self.of_session.remove(&connection.id);
+        for topic in &connection.follows {
+            self.followers.unfollow(*topic, slot);
+        }
+        if connection.phase == Phase::Open {
+            self.live.ask(connection.id, Asked::Gone);
+        }
+        // Closing the socket takes it out of the poll.
+    }
+}
+
+fn connection(slots: &mut [Slot], slot: u32) -> Option<&mut Connection> {
+    slots.get_mut(slot as usize)?.connection.as_deref_mut()
+}
+
+/// Notes that the connection may have something to write.
+fn touch(connection: &mut Connection, slot: u32, touched: &mut Vec<u32>) {
+    if !mem::replace(&mut connection.is_touched, true) {
+        touched.push(slot);
+    }
+}
+
+impl Connection {
+    /// When this is to be looked at, if nothing else happens.
+    fn deadline(&self) -> Duration {
+        match self.phase {
+            Phase::Ended(until) => until,
+            Phase::Ending => self.stalls.unwrap_or(Duration::MAX),
+            // Whatever the session has to say waits for the socket.
+            Phase::Open if !self.unsent.is_empty() => self.stalls.unwrap_or(Duration::MAX),
+            Phase::Open => self.session.deadline(),
+        }
+    }
+}
+
+fn write(socket: &OwnedFd, bytes: &[u8]) -> Sent {
+    let mut sent = 0;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+        match send(socket, rest, SEND) {
+            Ok(more) => sent += more,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Sent::Part(sent),
+            Err(error) => {
+                debug!("a stream cannot be written to: {error}");
+                return Sent::Lost;
+            }
+        }
+    }
+    Sent::All
+}
+
+const fn reason(code: u16) -> &'static str {
+    match code {
+        close::CREDENTIAL => "the credential has ended",
+        close::GONE => "there is nothing here",
+        close::STALLED => "nothing was read for too long",
+        close::RESUME => "come back and resume",
+        _ => "",
+    }
+}
