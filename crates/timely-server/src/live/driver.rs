@@ -19,7 +19,7 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use timely_core::cursor::Epoch;
 use timely_core::live::close;
-use timely_core::topic::{StateLane, Stream, Topic};
+use timely_core::topic::{LaneKind, StateLane, Stream, Topic};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -29,10 +29,10 @@ use tracing::{error, warn};
 
 use crate::clock::{Clock, real_now};
 use crate::error::Error;
-use crate::live::hub::{Hub, Join, Need, Output, PAGE_ROWS_MAX, Request, SessionId, Viewer};
+use crate::live::hub::{Hub, Join, Need, Output, PAGE_ROWS_MAX, Request, SessionId, Shown, Viewer};
 use crate::live::publisher::{Publisher, RETRY_INTERVAL, States, Take};
 use crate::live::reactor::{self, Entering, Inlet, Order};
-use crate::live::session::{About, Speaks, Tick, Wire};
+use crate::live::session::{self, About, Speaks, Tick, Wire};
 use crate::store::{LogRow, Opening, Store};
 
 /// Change-log rows read at a time.
@@ -171,6 +171,20 @@ impl Inner {
 
     pub(super) const fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// The frames with a mark as one run of bytes. Of a state only the latest is worth sending.
+    pub(super) fn join(&self, frames: &[Shown], wire: Wire, marks: u64) -> Vec<u8> {
+        let marked = || frames.iter().enumerate().filter(|(at, _)| marks >> at & 1 == 1).map(|(_, shown)| shown);
+        let mut bytes = Vec::new();
+        for (at, shown) in marked().enumerate() {
+            let is_replaced = shown.frame.kind.lane_kind() == LaneKind::State
+                && marked().skip(at + 1).any(|later| later.frame.replaces(&shown.frame));
+            if !is_replaced {
+                session::put(&mut bytes, shown, wire, &self.epoch);
+            }
+        }
+        bytes
     }
 
     /// What a session is told about time, when everything up to `applied` was delivered to it.

@@ -95,6 +95,13 @@ impl Frame {
         })
     }
 
+    /// Whether this is a later state of the same lane.
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.kind.lane_kind() == LaneKind::State
+            && (self.topic, self.kind, &self.key) == (other.topic, other.kind, &other.key)
+            && self.seq > other.seq
+    }
+
     /// Bytes of the JSON text.
     pub fn len_bytes(&self) -> usize {
         self.json.len()

@@ -1,7 +1,9 @@
 //! The sockets of the streams: a few threads, each with its own poll loop and its own sessions.
 //!
 //! A viewer costs no task, no lock and no buffer while nothing waits for it. The driver hands over
-//! what the hub has to say; whatever waits for a session is joined into one send; what the kernel
+//! what the hub has to say. As long as a session *flows* (it is live and its socket takes everything)
+//! it is not even looked at: the frames that wait for all are joined once for each set of topics, and
+//! go out with one send a socket. Whatever else happens to a session goes through it. What the kernel
 //! refuses stays here until the socket takes more, and meanwhile the session keeps its own bounded
 //! backlog. A socket that takes nothing for [`STALL_TIMEOUT`] is given up. What is said is decided by
 //! [`Session`], who may hear it was decided before a socket came here.
@@ -29,7 +31,7 @@ use tracing::{debug, error};
 use crate::live::driver::{Asked, Inner, Opened};
 use crate::live::followers::Followers;
 use crate::live::hub::{Delivery, SessionId, Shown};
-use crate::live::session::{SSE_RETRY, Session, Wire, Write};
+use crate::live::session::{self, SSE_RETRY, Session, Tick, Wire, Write};
 use crate::live::websocket::{self, Heard, Partial};
 
 /// Without any progress in writing for so long, a connection is given up.
@@ -42,6 +44,10 @@ pub const ORDERS_MAX: usize = 64 * 1024;
 const READ_BYTES: usize = 16 * 1024;
 /// Sockets looked at between two looks into the inbox.
 const EVENTS_MAX: usize = 512;
+/// Frames that are joined at most: the bits of a mark.
+const BATCH_FRAMES_MAX: usize = 64;
+/// Bytes of a batch after which it is sent; a single frame may be larger.
+const BATCH_BYTES: usize = 64 * 1024;
 /// Stands for the bell in epoll's data; no slot has this number.
 const BELL: u64 = u64::MAX;
 /// Neither wait nor be killed by a connection that is gone.
@@ -139,6 +145,8 @@ pub(super) fn start(name: String, live: Arc<Inner>, open: TaskTrackerToken) -> i
         followers: Followers::default(),
         timers: BinaryHeap::new(),
         touched: Vec::new(),
+        lost: Vec::new(),
+        batch: Batch::default(),
         applied: 0,
         ends: false,
         scratch: Vec::new(),
@@ -164,6 +172,10 @@ struct Reactor {
     timers: BinaryHeap<Reverse<(Duration, Place)>>,
     /// Slots that have something to write.
     touched: Vec<u32>,
+    /// Slots whose connection was lost while a batch was sent.
+    lost: Vec<u32>,
+    /// Frames for all their followers that are still to be sent to those that flow.
+    batch: Batch,
     applied: u64,
     ends: bool,
     /// What is joined for one send; its memory is kept.
@@ -189,20 +201,27 @@ impl Place {
     }
 }
 
-#[derive(Default)]
+/// What is looked at for every frame; the rest stands behind a pointer.
 struct Slot {
     tenant: u32,
+    socket: Option<OwnedFd>,
+    wire: Wire,
+    /// The session has nothing to say and the socket takes everything: frames go out without either
+    /// being asked.
+    flows: bool,
+    /// Which frames of the batch are for this one.
+    marks: u64,
+    /// `pos` of the latest row it was given.
+    row: u64,
+    /// `pos` of the latest row that went out while it flowed, not told to the session yet.
+    flowed: u64,
     connection: Option<Box<Connection>>,
 }
 
 struct Connection {
-    socket: OwnedFd,
     id: SessionId,
-    wire: Wire,
     session: Session,
     follows: Vec<Topic>,
-    /// `pos` of the latest row it was given.
-    row: u64,
     /// Written in part: the rest of it.
     unsent: Vec<u8>,
     /// Messages that arrived while the session took none.
@@ -224,6 +243,14 @@ enum Phase {
     Ending,
     /// It was written: the other side is to close until then.
     Ended(Duration),
+}
+
+#[derive(Default)]
+struct Batch {
+    frames: Vec<Shown>,
+    bytes: usize,
+    /// Slots that have a mark.
+    marked: Vec<u32>,
 }
 
 /// What became of a write.
@@ -291,7 +318,13 @@ impl Reactor {
         self.inlet.emptied.notify_waiters();
         let event_now = self.live.event_now();
         for order in orders {
+            if !matches!(order, Order::Log(_) | Order::State(_) | Order::Applied(_)) {
+                // What stands before it goes out before it.
+                self.send_batch();
+            }
             match order {
+                Order::Log(shown) => self.log(shown, event_now),
+                Order::State(shown) => self.fan_out(shown, event_now, |_| true, Delivery::State),
                 Order::Deliver(session, delivery) => {
                     let Some(slot) = self.of_session.get(&session).copied() else { continue };
                     if let Some(connection) = self.connection(slot) {
@@ -299,8 +332,6 @@ impl Reactor {
                         self.touch(slot);
                     }
                 }
-                Order::Log(shown) => self.log(&shown, event_now),
-                Order::State(shown) => self.state(&shown, event_now),
                 Order::Follow(session, topic) => self.follow(session, topic),
                 Order::Unfollow(session, topic) => self.unfollow(session, topic),
                 Order::Applied(pos) => self.applied = pos,
@@ -308,28 +339,80 @@ impl Reactor {
                 Order::End => self.end(event_now),
             }
         }
+        self.send_batch();
     }
 
-    fn log(&mut self, shown: &[Shown], event_now: Timestamp) {
+    fn log(&mut self, shown: Vec<Shown>, event_now: Timestamp) {
         for shown in shown {
             let pos = shown.frame.pos;
-            for slot in self.followers.of(shown.frame.topic) {
-                let Some(connection) = connection(&mut self.slots, *slot) else { continue };
-                if mem::replace(&mut connection.row, pos) == pos {
-                    // Reached through an earlier topic.
-                    continue;
-                }
-                connection.session.deliver(Delivery::Log(shown.clone()), event_now);
-                touch(connection, *slot, &mut self.touched);
-            }
+            self.fan_out(shown, event_now, |slot| mem::replace(&mut slot.row, pos) != pos, Delivery::Log);
         }
     }
 
-    fn state(&mut self, shown: &Shown, event_now: Timestamp) {
-        for slot in self.followers.of(shown.frame.topic) {
-            let Some(connection) = connection(&mut self.slots, *slot) else { continue };
-            connection.session.deliver(Delivery::State(shown.clone()), event_now);
-            touch(connection, *slot, &mut self.touched);
+    /// Marks those that flow and tells the others.
+    fn fan_out(
+        &mut self,
+        shown: Shown,
+        event_now: Timestamp,
+        is_new: impl Fn(&mut Slot) -> bool,
+        delivery: impl Fn(Shown) -> Delivery,
+    ) {
+        let mark = 1 << self.batch.frames.len();
+        for at in self.followers.of(shown.frame.topic) {
+            let Some(slot) = self.slots.get_mut(*at as usize) else { continue };
+            if !is_new(slot) {
+                // Reached through an earlier topic.
+                continue;
+            }
+            if slot.flows {
+                if slot.marks == 0 {
+                    self.batch.marked.push(*at);
+                }
+                slot.marks |= mark;
+            } else if let Some(connection) = slot.connection.as_deref_mut() {
+                connection.session.deliver(delivery(shown.clone()), event_now);
+                touch(slot, *at, &mut self.touched);
+            }
+        }
+        self.batch.bytes += shown.frame.len_bytes();
+        self.batch.frames.push(shown);
+        if self.batch.frames.len() >= BATCH_FRAMES_MAX || self.batch.bytes >= BATCH_BYTES {
+            self.send_batch();
+        }
+    }
+
+    /// Sends what waits for those that flow: what they get is joined once for each set of frames.
+    fn send_batch(&mut self) {
+        let Batch { frames, mut marked, .. } = mem::take(&mut self.batch);
+        let stalls = self.live.now() + STALL_TIMEOUT;
+        let mut joined: Vec<(Wire, u64, Vec<u8>)> = Vec::new();
+        for at in marked.drain(..) {
+            let Some(slot) = self.slots.get_mut(at as usize) else { continue };
+            let key = (slot.wire, mem::take(&mut slot.marks));
+            let Some(socket) = slot.socket.as_ref().filter(|_| key.1 != 0) else { continue };
+            let found = joined.iter().position(|(wire, marks, _)| (*wire, *marks) == key);
+            let found = found.unwrap_or_else(|| {
+                joined.push((key.0, key.1, self.live.join(&frames, key.0, key.1)));
+                joined.len() - 1
+            });
+            let Some((.., bytes)) = joined.get(found) else { continue };
+            // Of what it was given, the last row is the highest.
+            slot.flowed = slot.row;
+            match write(socket, bytes) {
+                Sent::All => {}
+                Sent::Part(sent) => {
+                    touch(slot, at, &mut self.touched);
+                    if let Some(connection) = slot.connection.as_deref_mut() {
+                        connection.unsent.extend_from_slice(bytes.get(sent..).unwrap_or_default());
+                        connection.stalls = Some(stalls);
+                    }
+                }
+                Sent::Lost => self.lost.push(at),
+            }
+        }
+        self.batch.marked = marked;
+        for at in mem::take(&mut self.lost) {
+            self.remove(at, "the connection was lost while writing");
         }
     }
 
@@ -352,10 +435,11 @@ impl Reactor {
     /// Ends every stream: whoever is still here may come back.
     fn end(&mut self, event_now: Timestamp) {
         self.ends = true;
-        for slot in self.of_session.values() {
-            if let Some(connection) = connection(&mut self.slots, *slot) {
+        for at in self.of_session.values() {
+            let Some(slot) = self.slots.get_mut(*at as usize) else { continue };
+            if let Some(connection) = slot.connection.as_deref_mut() {
                 connection.session.deliver(Delivery::Closed(close::RESUME), event_now);
-                touch(connection, *slot, &mut self.touched);
+                touch(slot, *at, &mut self.touched);
             }
         }
     }
@@ -367,7 +451,7 @@ impl Reactor {
             return;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
+            self.slots.push(Slot::empty());
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         let Some(place) = self.place(slot) else { return };
@@ -384,12 +468,9 @@ impl Reactor {
         let now = self.live.now();
         let session = Session::new(wire, speaks, about, offers, self.live.epoch().clone(), now, id.0);
         let connection = Connection {
-            socket,
             id,
-            wire,
             session,
             follows: Vec::new(),
-            row: 0,
             unsent: head,
             unheard: VecDeque::new(),
             partial: None,
@@ -400,7 +481,13 @@ impl Reactor {
             phase: Phase::Open,
         };
         if let Some(room) = self.slots.get_mut(slot as usize) {
-            room.connection = Some(Box::new(connection));
+            *room = Slot {
+                tenant: room.tenant,
+                socket: Some(socket),
+                wire,
+                connection: Some(Box::new(connection)),
+                ..Slot::empty()
+            };
         }
         self.of_session.insert(id, slot);
         self.live.ask(id, Asked::Open(viewer, join));
@@ -412,7 +499,7 @@ impl Reactor {
     }
 
     fn connection(&mut self, slot: u32) -> Option<&mut Connection> {
-        connection(&mut self.slots, slot)
+        self.slots.get_mut(slot as usize)?.connection.as_deref_mut()
     }
 
     fn place(&self, slot: u32) -> Option<Place> {
@@ -420,17 +507,18 @@ impl Reactor {
     }
 
     fn touch(&mut self, slot: u32) {
-        if let Some(connection) = connection(&mut self.slots, slot) {
-            touch(connection, slot, &mut self.touched);
+        if let Some(room) = self.slots.get_mut(slot as usize) {
+            touch(room, slot, &mut self.touched);
         }
     }
 
     fn pump_touched(&mut self) {
+        let tick = self.live.tick(self.applied);
         let mut touched = mem::take(&mut self.touched);
         for slot in touched.drain(..) {
             if let Some(connection) = self.connection(slot) {
                 connection.is_touched = false;
-                self.pump(slot);
+                self.pump(slot, &tick);
             }
         }
         // What was touched meanwhile stands in a vector of its own; the larger one is kept.
@@ -454,16 +542,17 @@ impl Reactor {
 
     fn read(&mut self, slot: u32) {
         let mut buffer = mem::take(&mut self.buffer);
-        let read = match self.connection(slot) {
-            Some(connection) => recv(&connection.socket, &mut buffer[..], RecvFlags::DONTWAIT),
+        let read = match self.slots.get(slot as usize).and_then(|slot| slot.socket.as_ref()) {
+            Some(socket) => recv(socket, &mut buffer[..], RecvFlags::DONTWAIT),
             None => Err(Errno::AGAIN),
         };
         match read {
             Ok((0, _)) => self.remove(slot, "the client has gone"),
             Ok((read, _)) => {
-                let is_websocket = self
-                    .connection(slot)
-                    .is_some_and(|connection| connection.wire == Wire::WebSocket && connection.phase == Phase::Open);
+                let is_websocket = self.slots.get(slot as usize).is_some_and(|slot| {
+                    let is_open = slot.connection.as_ref().is_some_and(|connection| connection.phase == Phase::Open);
+                    slot.wire == Wire::WebSocket && is_open
+                });
                 // An event stream has nothing to hear, and after the last word nothing counts.
                 if is_websocket {
                     self.heard(slot, buffer.get(..read).unwrap_or_default());
@@ -488,113 +577,65 @@ impl Reactor {
         self.touch(slot);
     }
 
-    /// Lets the session hear what it takes now.
-    fn listen(connection: &mut Connection) -> Option<Option<u16>> {
-        let is_command = |heard: Option<&Heard>| matches!(heard, Some(Heard::Text(_) | Heard::Binary));
-        while connection.session.takes_commands() || !is_command(connection.unheard.front()) {
-            match connection.unheard.pop_front()? {
-                Heard::Text(text) => connection.session.text(&text),
-                Heard::Binary => connection.session.binary(),
-                Heard::Ping(payload) => websocket::put_pong(&mut connection.unsent, &payload),
-                Heard::Pong => {}
-                Heard::Close(code) => return Some(code),
-            }
-        }
-        None
-    }
-
     /// Writes what there is to write, until the socket takes no more or nothing is left.
-    fn pump(&mut self, slot: u32) {
-        let now = self.live.now();
-        let tick = self.live.tick(self.applied);
-        let mut scratch = mem::take(&mut self.scratch);
+    fn pump(&mut self, at: u32, tick: &Tick) {
+        let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        let (Some(connection), Some(socket)) = (slot.connection.as_deref_mut(), slot.socket.as_ref()) else { return };
         let mut requests = Vec::new();
-        let mut lost = None;
-        if let Some(connection) = connection(&mut self.slots, slot) {
-            loop {
-                // The rest of what was begun first: frames never mix.
-                if !connection.unsent.is_empty() {
-                    match write(&connection.socket, &connection.unsent) {
-                        Sent::All => connection.unsent = Vec::new(),
-                        Sent::Part(sent) => {
-                            connection.unsent.drain(..sent);
-                            if sent > 0 || connection.stalls.is_none() {
-                                connection.stalls = Some(now + STALL_TIMEOUT);
-                            }
-                            break;
+        let lost = loop {
+            // The rest of what was begun first: frames never mix.
+            if !connection.unsent.is_empty() {
+                match write(socket, &connection.unsent) {
+                    Sent::All => connection.unsent = Vec::new(),
+                    Sent::Part(sent) => {
+                        connection.unsent.drain(..sent);
+                        if sent > 0 || connection.stalls.is_none() {
+                            connection.stalls = Some(tick.now + STALL_TIMEOUT);
                         }
-                        Sent::Lost => {
-                            lost = Some("the connection was lost while writing");
-                            break;
-                        }
+                        break false;
                     }
-                }
-                connection.stalls = None;
-                if connection.phase != Phase::Open {
-                    if connection.phase == Phase::Ending {
-                        // Read on until the other side has closed: a connection closed with unread
-                        // bytes is reset, and takes the last word with it.
-                        if let Err(error) = shutdown(&connection.socket, Shutdown::Write) {
-                            debug!("a stream has ended before its last word: {error}");
-                        }
-                        connection.phase = Phase::Ended(now + CLOSE_TIMEOUT);
-                    }
-                    break;
-                }
-                scratch.clear();
-                if let Some(code) = Self::listen(connection) {
-                    websocket::put_close(&mut connection.unsent, code, "");
-                    connection.phase = Phase::Ending;
-                    requests.push(Asked::Gone);
-                    continue;
-                }
-                let taken = connection.session.take(&tick);
-                requests.extend(taken.requests.into_iter().map(Asked::Request));
-                for bytes in &taken.writes {
-                    match (bytes, connection.wire) {
-                        (Write::Bytes(text), Wire::WebSocket) => websocket::put_text(&mut scratch, text),
-                        (Write::Bytes(block), Wire::Sse | Wire::SseResults) => scratch.extend_from_slice(block),
-                        (Write::Ping, _) => websocket::put_ping(&mut scratch),
-                    }
-                }
-                if let Some(code) = taken.close {
-                    if connection.wire == Wire::WebSocket {
-                        websocket::put_close(&mut scratch, Some(code), reason(code));
-                    }
-                    connection.phase = Phase::Ending;
-                    requests.push(Asked::Gone);
-                }
-                if scratch.is_empty() && connection.unsent.is_empty() && connection.phase == Phase::Open {
-                    break;
-                }
-                if connection.unsent.is_empty() {
-                    match write(&connection.socket, &scratch) {
-                        Sent::All => {}
-                        Sent::Part(sent) => {
-                            connection.unsent.extend_from_slice(scratch.get(sent..).unwrap_or_default())
-                        }
-                        Sent::Lost => {
-                            lost = Some("the connection was lost while writing");
-                            break;
-                        }
-                    }
-                } else {
-                    connection.unsent.extend_from_slice(&scratch);
+                    Sent::Lost => break true,
                 }
             }
-            let id = connection.id;
-            for asked in requests {
-                self.live.ask(id, asked);
+            connection.stalls = None;
+            match connection.phase {
+                Phase::Open => {}
+                Phase::Ending => {
+                    // Read on until the other side has closed: a connection closed with unread bytes
+                    // is reset, and takes the last word with it.
+                    if let Err(error) = shutdown(socket, Shutdown::Write) {
+                        debug!("a stream has ended before its last word: {error}");
+                    }
+                    connection.phase = Phase::Ended(tick.now + CLOSE_TIMEOUT);
+                    break false;
+                }
+                Phase::Ended(_) => break false,
             }
+            self.scratch.clear();
+            connection.say(slot.wire, tick, &mut self.scratch, &mut requests);
+            if self.scratch.is_empty() && connection.phase == Phase::Open {
+                break false;
+            }
+            match write(socket, &self.scratch) {
+                Sent::All => {}
+                Sent::Part(sent) => {
+                    connection.unsent.extend_from_slice(self.scratch.get(sent..).unwrap_or_default());
+                }
+                Sent::Lost => break true,
+            }
+        };
+        let id = connection.id;
+        for asked in requests {
+            self.live.ask(id, asked);
         }
         // A large frame once must not hold its memory for ever.
-        if scratch.capacity() > 4 * READ_BYTES {
-            scratch = Vec::new();
+        if self.scratch.capacity() > 4 * READ_BYTES {
+            self.scratch = Vec::new();
         }
-        self.scratch = scratch;
-        match lost {
-            Some(why) => self.remove(slot, why),
-            None => self.settle(slot),
+        if lost {
+            self.remove(at, "the connection was lost while writing");
+        } else {
+            self.settle(at);
         }
     }
 
@@ -602,9 +643,9 @@ impl Reactor {
     fn settle(&mut self, slot: u32) {
         let Some(place) = self.place(slot) else { return };
         let poll = &self.poll;
-        let Some(connection) = connection(&mut self.slots, slot) else {
-            return;
-        };
+        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
+        let (Some(connection), Some(socket)) = (slot.connection.as_deref_mut(), slot.socket.as_ref()) else { return };
+        slot.flows = connection.phase == Phase::Open && connection.unsent.is_empty() && connection.session.is_flowing();
         let mut interest = epoll::EventFlags::empty();
         if connection.unsent.is_empty() {
             // Whoever does not read is not read from either.
@@ -616,7 +657,7 @@ impl Reactor {
         }
         if interest != connection.interest {
             let data = epoll::EventData::new_u64(place.data());
-            match epoll::modify(poll, &connection.socket, data, interest) {
+            match epoll::modify(poll, socket, data, interest) {
                 Ok(()) => connection.interest = interest,
                 Err(error) => error!("a stream cannot be polled any more: {error}"),
             }
@@ -658,7 +699,8 @@ impl Reactor {
     fn remove(&mut self, slot: u32, why: &str) {
         let Some(room) = self.slots.get_mut(slot as usize) else { return };
         let Some(connection) = room.connection.take() else { return };
-        room.tenant = room.tenant.wrapping_add(1);
+        // Closing the socket takes it out of the poll.
+        *room = Slot { tenant: room.tenant.wrapping_add(1), ..Slot::empty() };
         self.free.push(slot);
         debug!("stream {} has ended: {why}", connection.id.0);
         self.of_session.remove(&connection.id);
@@ -668,22 +710,77 @@ impl Reactor {
         if connection.phase == Phase::Open {
             self.live.ask(connection.id, Asked::Gone);
         }
-        // Closing the socket takes it out of the poll.
     }
 }
 
-fn connection(slots: &mut [Slot], slot: u32) -> Option<&mut Connection> {
-    slots.get_mut(slot as usize)?.connection.as_deref_mut()
+/// Notes that the connection may have something to write. Until it has been looked at it does not
+/// flow: what comes meanwhile goes through its session.
+fn touch(slot: &mut Slot, at: u32, touched: &mut Vec<u32>) {
+    let Some(connection) = slot.connection.as_deref_mut() else { return };
+    if mem::replace(&mut slot.flows, false) {
+        connection.session.has_flowed(slot.flowed);
+    }
+    if !mem::replace(&mut connection.is_touched, true) {
+        touched.push(at);
+    }
 }
 
-/// Notes that the connection may have something to write.
-fn touch(connection: &mut Connection, slot: u32, touched: &mut Vec<u32>) {
-    if !mem::replace(&mut connection.is_touched, true) {
-        touched.push(slot);
+impl Slot {
+    const fn empty() -> Self {
+        Self {
+            tenant: 0,
+            socket: None,
+            wire: Wire::WebSocket,
+            flows: false,
+            marks: 0,
+            row: 0,
+            flowed: 0,
+            connection: None,
+        }
     }
 }
 
 impl Connection {
+    /// Adds to `out` what the session has to say, after it heard what it takes now.
+    fn say(&mut self, wire: Wire, tick: &Tick, out: &mut Vec<u8>, requests: &mut Vec<Asked>) {
+        if let Some(code) = self.listen(out) {
+            websocket::put_close(out, code, "");
+            self.phase = Phase::Ending;
+            requests.push(Asked::Gone);
+            return;
+        }
+        let taken = self.session.take(tick);
+        requests.extend(taken.requests.into_iter().map(Asked::Request));
+        for bytes in &taken.writes {
+            match bytes {
+                Write::Bytes(bytes) => session::put_write(out, bytes, wire),
+                Write::Ping => websocket::put_ping(out),
+            }
+        }
+        if let Some(code) = taken.close {
+            if wire == Wire::WebSocket {
+                websocket::put_close(out, Some(code), reason(code));
+            }
+            self.phase = Phase::Ending;
+            requests.push(Asked::Gone);
+        }
+    }
+
+    /// Lets the session hear what it takes now; the code if the client has ended the conversation.
+    fn listen(&mut self, out: &mut Vec<u8>) -> Option<Option<u16>> {
+        let is_command = |heard: Option<&Heard>| matches!(heard, Some(Heard::Text(_) | Heard::Binary));
+        while self.session.takes_commands() || !is_command(self.unheard.front()) {
+            match self.unheard.pop_front()? {
+                Heard::Text(text) => self.session.text(&text),
+                Heard::Binary => self.session.binary(),
+                Heard::Ping(payload) => websocket::put_pong(out, &payload),
+                Heard::Pong => {}
+                Heard::Close(code) => return Some(code),
+            }
+        }
+        None
+    }
+
     /// When this is to be looked at, if nothing else happens.
     fn deadline(&self) -> Duration {
         match self.phase {

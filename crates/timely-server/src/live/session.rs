@@ -22,6 +22,7 @@ use timely_core::topic::{Stream, Topic};
 
 use crate::live::frame::Copy;
 use crate::live::hub::{Base, Cause, Delivery, End, Join, Joined, Page, Request, Shown};
+use crate::live::websocket;
 
 /// Most live log frames that wait for a slow client.
 pub const BACKLOG_FRAMES_MAX: usize = 256;
@@ -218,6 +219,23 @@ impl Session {
             beat,
             silence_ends: None,
         }
+    }
+
+    // ---- while it flows
+
+    /// Whether a live frame would be written at once, and nothing else is on its way: then frames may
+    /// pass it by, as long as nothing else happens to it.
+    pub fn is_flowing(&self) -> bool {
+        self.closing.is_none()
+            && matches!(self.waiting, Waiting::Nothing)
+            && self.lag == Lag::No
+            && self.queue.is_empty()
+            && self.slots.is_empty()
+    }
+
+    /// Log frames up to `pos` have passed it by and were written.
+    pub fn has_flowed(&mut self, pos: u64) {
+        self.cursor = self.cursor.max(pos);
     }
 
     // ---- from the hub
@@ -597,11 +615,7 @@ impl Session {
     }
 
     fn encode(&self, shown: &Shown, copy: Copy) -> Bytes {
-        match self.wire {
-            Wire::WebSocket => shown.frame.json(copy),
-            Wire::Sse => shown.frame.block(copy, &self.epoch),
-            Wire::SseResults => shown.frame.results_block(copy, &self.epoch, shown.board.as_deref()),
-        }
+        encode(shown, copy, self.wire, &self.epoch)
     }
 
     /// `connected`, `subscribed`: not data, so the results page of the guide does not get them.
@@ -636,6 +650,27 @@ impl Session {
             Wire::WebSocket => json.into(),
             Wire::Sse | Wire::SseResults => [b"data: ".as_slice(), &json, b"\n\n"].concat().into(),
         }
+    }
+}
+
+fn encode(shown: &Shown, copy: Copy, wire: Wire, epoch: &Epoch) -> Bytes {
+    match wire {
+        Wire::WebSocket => shown.frame.json(copy),
+        Wire::Sse => shown.frame.block(copy, epoch),
+        Wire::SseResults => shown.frame.results_block(copy, epoch, shown.board.as_deref()),
+    }
+}
+
+/// Adds a live frame to what is to be sent, as [`Session::take`] would have given it.
+pub fn put(out: &mut Vec<u8>, shown: &Shown, wire: Wire, epoch: &Epoch) {
+    put_write(out, &encode(shown, Copy::Live, wire, epoch), wire);
+}
+
+/// Adds what is to be written in the way of the wire.
+pub fn put_write(out: &mut Vec<u8>, bytes: &[u8], wire: Wire) {
+    match wire {
+        Wire::WebSocket => websocket::put_text(out, bytes),
+        Wire::Sse | Wire::SseResults => out.extend_from_slice(bytes),
     }
 }
 
