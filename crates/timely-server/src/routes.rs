@@ -20,7 +20,7 @@ use crate::http::{
     announcements, events, fixtures, health, import, problem, results, standings, teams, tokens, venues,
 };
 use crate::store::Judgement;
-use crate::{App, auth, live, site};
+use crate::{App, auth, live, page, site};
 
 /// Most bytes of a refused body that are read to be thrown away.
 const DISCARD_BYTES_MAX: usize = 2 * IMPORT_BYTES_MAX;
@@ -58,6 +58,9 @@ pub fn router(app: &App) -> Router {
 /// Paths stand without their trailing slash: both forms arrive here the same.
 fn table() -> Router<App> {
     Router::new()
+        .route("/", get(page::index))
+        .route("/e/{event}", get(page::event))
+        .route("/assets/{name}", get(page::assets::asset))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/me", get(tokens::me))

@@ -15,6 +15,7 @@ use timely_core::problem::{FieldError, Problem, ProblemCode};
 use tracing::error;
 
 use crate::error::Error;
+use crate::page::IsPage;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// After how many seconds an unavailable server is worth another try.
@@ -138,7 +139,8 @@ pub async fn complete(request: Request, next: Next) -> Response {
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
         error!(http.method = %method, http.path = path, "{method} {path} failed: {cause}");
     }
-    if response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM_JSON) {
+    let is_complete = response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM_JSON);
+    if is_complete || response.extensions().get::<IsPage>().is_some() {
         return response;
     }
     adopted(response).await
