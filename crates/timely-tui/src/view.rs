@@ -41,7 +41,8 @@ pub(crate) fn draw(buffer: &mut Buffer, app: &App) {
     let shape = Shape::of(area.width, area.height);
     let mut head = vec![title::line(app, theme, area.width)];
     head.extend(title::trouble(app, theme, area.width));
-    head.extend(announcements::banner(app, theme, area.width, !shape.has_panes()));
+    let has_urgent = announcements::has_half(app, shape, area.height);
+    head.extend(announcements::banner(app, theme, area.width, !shape.has_panes(), has_urgent));
     if shape == Shape::Scores {
         // The scores are what the viewer came for: at least half of the lines are theirs.
         head.truncate(usize::from(area.height / 2).max(1));
@@ -50,7 +51,7 @@ pub(crate) fn draw(buffer: &mut Buffer, app: &App) {
     let [top, body, bottom] =
         Layout::vertical([length(&head), Constraint::Min(0), Constraint::Length(foot)]).areas(area);
     write(buffer, top, head);
-    let body = announcements::draw_urgent(buffer, body, app, theme);
+    let body = if has_urgent { announcements::draw_urgent(buffer, body, app, theme) } else { body };
     let has_tabs = draw_body(buffer, body, app, theme, shape);
     if foot > 0 {
         write(buffer, bottom, vec![title::keys(app, theme, bottom.width, has_tabs)]);
@@ -85,13 +86,13 @@ fn draw_body(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, shape: Sh
 }
 
 fn draw_pane(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, pane: Pane) {
-    // Inside the borders.
-    let (width, height) = (area.width.saturating_sub(2), area.height.saturating_sub(2));
+    // Inside the borders, with a free cell at the right: every line begins with one.
+    let (width, height) = (area.width.saturating_sub(3), area.height.saturating_sub(2));
     // The number, and a space at either side.
-    let title_cells = usize::from(width.saturating_sub(4));
+    let title_cells = usize::from(width.saturating_sub(3));
     let title = match pane {
         Pane::Standings => standings::title(app, title_cells, height),
-        Pane::Live => live::title(app),
+        Pane::Live => "Live".to_owned(),
         Pane::Next => next::title(app),
         Pane::Latest => "Latest".to_owned(),
     };
@@ -101,7 +102,7 @@ fn draw_pane(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, pane: Pan
         Pane::Next => next::lines(app, theme, width, height),
         Pane::Latest => latest::lines(app, theme, width, height),
     };
-    let title = cut(&format!(" {} ", title::named(pane, &title)), usize::from(width));
+    let title = cut(&format!(" {} ", title::named(pane, &title)), usize::from(area.width.saturating_sub(2)));
     let block = Block::bordered().border_set(theme.border()).title(Line::styled(title, theme.strong()));
     let inside = block.inner(area);
     block.render(area, buffer);

@@ -5,13 +5,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::symbols::border;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Padding, Widget as _};
 use timely_core::announcement::{Announcement, Priority};
 
 use crate::app::App;
 use crate::view::latest::announcement_word;
-use crate::view::text::{clock, ends, fit, safe, until, wrap};
+use crate::view::layout::Shape;
+use crate::view::text::{clock, ends, fit, safe, until, width, wrap};
 use crate::view::theme::Theme;
 use crate::view::{title, write};
 
@@ -24,7 +25,7 @@ const MESSAGE_CELLS_MAX: u16 = 72;
 
 /// Lines under the title, the loudest first: an emergency behind which somebody looks, the urgent, the
 /// high; the normal ones in turn where nothing is louder.
-pub(crate) fn banner(app: &App, theme: Theme, cells: u16, is_small: bool) -> Vec<Line<'static>> {
+pub(crate) fn banner(app: &App, theme: Theme, cells: u16, is_small: bool, has_urgent: bool) -> Vec<Line<'static>> {
     let cells = usize::from(cells);
     let mut lines = Vec::new();
     if app.is_behind_emergency() {
@@ -36,7 +37,11 @@ pub(crate) fn banner(app: &App, theme: Theme, cells: u16, is_small: bool) -> Vec
         if priority == Priority::Normal && !lines.is_empty() {
             continue;
         }
-        if let Some((announcement, at, of)) = app.banner(priority) {
+        // What takes half the screen needs no line besides, others of its kind do.
+        let shown = app.just_urgent().filter(|_| has_urgent).map(|announcement| announcement.id);
+        if let Some((announcement, at, of)) = app.banner(priority)
+            && (of > 1 || Some(announcement.id) != shown)
+        {
             let mut right = until(announcement.expires_at, app).unwrap_or_default();
             if of > 1 {
                 right = format!("{right}  [{at}/{of}]");
@@ -65,25 +70,23 @@ pub(crate) fn behind(theme: Theme, cells: u16) -> Line<'static> {
     Line::styled(fit(" !! EMERGENCY going on, e = show it", usize::from(cells)), theme.emergency())
 }
 
-/// The upper half for an urgent announcement that has just come; answers with what is left. On a small
-/// screen, and when there is none, that is everything.
+/// Whether an urgent announcement has just come and there is room to give it half the screen.
+pub(crate) fn has_half(app: &App, shape: Shape, height: u16) -> bool {
+    shape != Shape::Scores && height >= HALF_HEIGHT_MIN && app.just_urgent().is_some()
+}
+
+/// The upper half for an urgent announcement that has just come; answers with what is left.
 pub(crate) fn draw_urgent(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) -> Rect {
-    let Some(announcement) = app.just_urgent().filter(|_| area.height >= HALF_HEIGHT_MIN) else {
+    let Some(announcement) = app.just_urgent() else {
         return area;
     };
     let [upper, lower] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
-    let styles = [theme.loud(), theme.strong(), Style::new()];
-    let headline = format!("!! URGENT   {}", safe(&announcement.title));
-    draw_box(
-        buffer,
-        upper,
-        theme.loud_border(),
-        theme.strong(),
-        styles,
-        &headline,
-        announcement,
-        &posted(app, announcement),
-    );
+    let words = [
+        (theme.loud(), vec!["!! URGENT".to_owned(), safe(&announcement.title)]),
+        (theme.strong(), vec![safe(&announcement.message)]),
+        (Style::new(), vec![posted(app, announcement)]),
+    ];
+    draw_box(buffer, upper, theme.loud_border(), theme.strong(), words);
     lower
 }
 
@@ -105,10 +108,13 @@ pub(crate) fn draw_emergency(
         Layout::vertical([Constraint::Length(u16::try_from(head.len()).unwrap_or(1)), Constraint::Min(0)]).areas(area);
     write(buffer, top, head);
     let several = if of > 1 { format!(" (one of {of})") } else { String::new() };
-    let headline = format!("!! EMERGENCY{several}   {}", safe(&announcement.title));
-    let words = format!("{}. e = look behind", posted(app, announcement));
-    let styles = [theme.emergency(), theme.strong(), Style::new()];
-    draw_box(buffer, body, theme.emergency_border(), theme.emergency(), styles, &headline, announcement, &words);
+    let words = [
+        (theme.emergency(), vec![format!("!! EMERGENCY{several}"), safe(&announcement.title)]),
+        (theme.strong(), vec![safe(&announcement.message)]),
+        (Style::new(), vec![posted(app, announcement)]),
+        (theme.faint(), vec!["e = look behind".to_owned()]),
+    ];
+    draw_box(buffer, body, theme.emergency_border(), theme.emergency(), words);
 }
 
 /// `Posted 23:31 by Safety desk, shown until 23:45`
@@ -118,43 +124,48 @@ fn posted(app: &App, announcement: &Announcement) -> String {
     format!("Posted {at} by {by}, shown {ends}")
 }
 
-/// Headline, message and who said so, in the middle of a frame; without the frame where room is short.
-#[expect(clippy::too_many_arguments, reason = "two callers, and each of these differs between them")]
-fn draw_box(
+/// The words in the middle of so many cells.
+fn centred(words: &str, cells: usize) -> String {
+    let before = cells.saturating_sub(width(words)) / 2;
+    fit(&format!("{}{words}", " ".repeat(before)), cells.max(width(words)))
+}
+
+/// Blocks of words below each other, in the middle of a frame; without the frame where room is short.
+fn draw_box<const N: usize>(
     buffer: &mut Buffer,
     area: Rect,
     border: border::Set<'static>,
     frame: Style,
-    [loud, strong, plain]: [Style; 3],
-    headline: &str,
-    announcement: &Announcement,
-    posted: &str,
+    blocks: [(Style, Vec<String>); N],
 ) {
-    let mut inside = area;
     let is_framed = area.height >= FRAMED_HEIGHT;
+    let mut inside = area;
     if is_framed {
         let block = Block::bordered().border_set(border).border_style(frame).padding(Padding::horizontal(2));
         inside = block.inner(area);
         block.render(area, buffer);
     }
     let cells = inside.width.min(MESSAGE_CELLS_MAX);
-    let mut lines = Vec::new();
-    for (style, words) in [(loud, headline), (strong, &safe(&announcement.message)), (plain, posted)] {
-        if is_framed && !lines.is_empty() && !words.is_empty() {
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for (style, words) in blocks {
+        let wrapped: Vec<String> = words.iter().flat_map(|words| wrap(words, cells)).collect();
+        if is_framed && !lines.is_empty() && !wrapped.is_empty() {
             lines.push(Line::default());
         }
-        lines.extend(wrap(words, cells).into_iter().map(|line| Line::styled(line, style).centered()));
+        // A coloured field with straight edges, a cell wider than its words where there is room.
+        let widest = wrapped.iter().map(|line| width(line)).max().unwrap_or(0);
+        let field = if is_framed { (widest + 2).min(usize::from(cells)) } else { 0 };
+        lines.extend(wrapped.iter().map(|line| Line::from(Span::styled(centred(line, field), style))));
     }
-    if is_framed && lines.len() > usize::from(inside.height) {
+    if lines.len() > usize::from(inside.height) {
         // Words before air.
         lines.retain(|line| line.width() > 0);
     }
     if is_framed {
+        lines = lines.into_iter().map(Line::centered).collect();
         let above = usize::from(inside.height).saturating_sub(lines.len()) / 2;
-        inside.y += u16::try_from(above).unwrap_or(0);
-        inside.height -= u16::try_from(above).unwrap_or(0);
-    } else {
-        lines = lines.into_iter().map(Line::left_aligned).collect();
+        let above = u16::try_from(above).unwrap_or(0);
+        inside = Rect { y: inside.y + above, height: inside.height - above, ..inside };
     }
     write(buffer, inside, lines);
 }

@@ -109,7 +109,6 @@ fn result_words(app: &App, result: &FixtureResult, room: usize) -> String {
         [
             words(Names::Full, &note),
             words(Names::Full, &scorer),
-            words(Names::Short, &note),
             words(Names::Short, &scorer),
             words(Names::Short, &short_note),
             bare,
@@ -146,8 +145,9 @@ fn turn_words(app: &App, fixture: &ScheduleItem, turn: Turn, room: usize) -> Str
     let now = app.fixture_of(fixture.fixture_id).unwrap_or(fixture);
     let words = |names, note: &str| format!("#{} {}{note}", fixture.number, pairing(now, names));
     let short = format!("#{}{short_note}", fixture.number);
+    let shortest = format!("#{} {start}", fixture.number);
     first_that_fits(
-        [words(Names::Full, &note), words(Names::Short, &note), words(Names::Short, &short_note), short],
+        [words(Names::Full, &note), words(Names::Short, &note), words(Names::Short, &short_note), short, shortest],
         room,
     )
 }

@@ -68,9 +68,9 @@ pub(crate) struct Places {
 /// Divides the area among the panes.
 pub(crate) fn places(app: &App, shape: Shape, area: Rect) -> Places {
     let columns: &[Constraint] = match shape {
-        Shape::ThreeColumns => &[Constraint::Fill(6), Constraint::Fill(6), Constraint::Fill(5)],
+        Shape::ThreeColumns => &[Constraint::Fill(10), Constraint::Fill(11), Constraint::Fill(11)],
         Shape::TwoColumns => &[Constraint::Fill(1), Constraint::Fill(1)],
-        Shape::TwoCompactColumns => &[Constraint::Fill(11), Constraint::Fill(9)],
+        Shape::TwoCompactColumns => &[Constraint::Fill(21), Constraint::Fill(19)],
         Shape::OneColumn => return one_column(app, area),
         Shape::Lines | Shape::Scores => return Places { panes: Vec::new(), tabs: None },
     };
@@ -84,10 +84,8 @@ pub(crate) fn places(app: &App, shape: Shape, area: Rect) -> Places {
         [left, right] => {
             // The table in any case, then what comes next, then the tables of other groups.
             let most = area.height.saturating_sub(PANE_HEIGHT_MIN);
-            let chosen = standings::height(app, standings::Scope::Chosen).min(most);
             let left_over = area.height.saturating_sub(next::height(app));
-            let height = left_over.min(standings::height(app, standings::Scope::All)).max(chosen);
-            let (standings, next) = split(*left, height);
+            let (standings, next) = split(*left, standings::height_within(app, left_over).min(most));
             let most = (area.height / 2).max(area.height.saturating_sub(LATEST_HEIGHT));
             let (live, latest) = split(*right, live::height(app, area.height).min(most));
             vec![(Pane::Standings, standings), (Pane::Live, live), (Pane::Next, next), (Pane::Latest, latest)]
@@ -105,7 +103,7 @@ fn split(area: Rect, upper_height: u16) -> (Rect, Rect) {
 /// Lines a pane would like to have.
 fn wanted(app: &App, pane: Pane, most: u16) -> u16 {
     let height = match pane {
-        Pane::Standings => standings::height(app, standings::Scope::Chosen),
+        Pane::Standings => standings::height(app),
         Pane::Live => live::height(app, most),
         Pane::Next => next::height(app),
         Pane::Latest => latest::height(app),

@@ -48,13 +48,6 @@ pub(crate) fn height(app: &App, column: u16) -> u16 {
     u16::try_from(inside.max(1) + 2).unwrap_or(u16::MAX)
 }
 
-pub(crate) fn title(app: &App) -> String {
-    match app.live().count() {
-        0 => "Live".to_owned(),
-        live => format!("Live: {live}"),
-    }
-}
-
 /// As much of each fixture as there is room for.
 pub(crate) fn lines(app: &App, theme: Theme, cells: u16, lines: u16) -> Vec<Line<'static>> {
     let live: Vec<_> = app.live().collect();
@@ -66,13 +59,19 @@ pub(crate) fn lines(app: &App, theme: Theme, cells: u16, lines: u16) -> Vec<Line
         .into_iter()
         .find(|detail| detail.height(live.len()) <= room)
         .unwrap_or(Detail::Short);
+    let name_cells = |fixture: &&ScheduleItem| {
+        let (home, away) = sides(fixture, Names::Full);
+        width(&home).max(width(&away))
+    };
+    // The same for all, so that the scores line up.
+    let name_cells = live.iter().map(name_cells).max().unwrap_or(0).clamp(4, (cells / 3).clamp(4, 24));
     let mut drawn = Vec::new();
     for fixture in &live {
         if detail == Detail::Short {
             drawn.push(short(app, theme, fixture, cells));
             continue;
         }
-        drawn.extend(full(app, theme, fixture, cells));
+        drawn.extend(full(app, theme, fixture, name_cells, cells));
         if detail == Detail::Roomy {
             drawn.extend(as_it_stands(app, fixture).map(|words| Line::raw(cut(&format!("   {words}"), cells))));
             drawn.push(Line::default());
@@ -116,10 +115,10 @@ pub(crate) fn shortest(app: &App, fixture: &ScheduleItem, cells: usize) -> Strin
     if width(&score_of) <= cells { score_of } else { outcome_in(fixture, result, score, cells) }
 }
 
-fn full(app: &App, theme: Theme, fixture: &ScheduleItem, cells: usize) -> [Line<'static>; 3] {
+fn full(app: &App, theme: Theme, fixture: &ScheduleItem, name_cells: usize, cells: usize) -> [Line<'static>; 3] {
     let result = app.result_of(fixture.fixture_id);
     let minute = result.and_then(|(result, _)| result.minute);
-    let as_of = minute.map_or_else(String::new, |minute| format!(", score as of {minute}'"));
+    let as_of = minute.map_or_else(String::new, |minute| format!(" as of {minute}'"));
     let beyond = result.map_or_else(String::new, |(result, _)| decided(result));
     let word = format!(" {}", fixture.status);
     let rest = format!("{beyond}{as_of}  #{}", fixture.number);
@@ -127,7 +126,6 @@ fn full(app: &App, theme: Theme, fixture: &ScheduleItem, cells: usize) -> [Line<
     let rest = cut(&format!("{rest}  {place}"), cells.saturating_sub(width(&word)));
     let (home, away) = sides(fixture, Names::Full);
     let (home_code, away_code) = sides(fixture, Names::Short);
-    let name_cells = (width(&home).max(width(&away))).clamp(4, (cells / 3).clamp(4, 24));
     let side = |name: &str, code: &str, team: Option<TeamId>, points: Option<u16>| {
         let name = if width(name) <= name_cells { name } else { code };
         let points = points.map_or_else(|| "-".to_owned(), |points| points.to_string());

@@ -10,8 +10,8 @@ use crate::view::text::{
 };
 use crate::view::theme::Theme;
 
-/// Cells below which a place is left out: a few letters of it say nothing.
-const PLACE_CELLS_MIN: usize = 12;
+/// Cells of a place for which names give way to codes.
+const PLACE_CELLS_WANTED: usize = 9;
 /// Most cells of a place in the line: beyond, the names have more use of the room.
 const PLACE_CELLS_MAX: usize = 32;
 /// Fixtures to come for which the pane asks room.
@@ -66,7 +66,9 @@ pub(crate) fn coming(app: &App, cells: usize, room: usize) -> Vec<Line<'static>>
     let room = cells.saturating_sub(1 + start_cells + 2 + 2 + wait_cells);
     // The same form for all, so that they line up.
     let full: Vec<String> = next.iter().map(|fixture| pairing(fixture, Names::Full)).collect();
-    let teams: Vec<String> = if longest(&full) <= room {
+    let has_places = next.iter().any(|fixture| fixture.venue.name.is_some());
+    let for_place = if has_places { PLACE_CELLS_WANTED + 2 } else { 0 };
+    let teams: Vec<String> = if longest(&full) + for_place <= room {
         full
     } else {
         let short: Vec<String> = next.iter().map(|fixture| pairing(fixture, Names::Short)).collect();
@@ -76,8 +78,9 @@ pub(crate) fn coming(app: &App, cells: usize, room: usize) -> Vec<Line<'static>>
     let teams_cells = longest(&teams);
     let rest = room.saturating_sub(teams_cells + 2).min(PLACE_CELLS_MAX);
     let line = |((fixture, start), (teams, wait)): ((&&ScheduleItem, &String), (&String, &String))| {
-        let place = if rest >= PLACE_CELLS_MIN { place(fixture, rest) } else { String::new() };
-        Line::raw(ends(&format!(" {start}  {}  {place}", fit(teams, teams_cells)), wait, cells))
+        let place = place(fixture, rest);
+        let gap = if place.is_empty() { "" } else { "  " };
+        Line::raw(ends(&format!(" {start}  {}{gap}{place}", fit(teams, teams_cells)), wait, cells))
     };
     next.iter().zip(&starts).zip(teams.iter().zip(&waits)).map(line).collect()
 }

@@ -41,23 +41,33 @@ const SETS: &[&[Column]] = &[
     &[POINTS],
 ];
 
-/// Which tables are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    Chosen,
-    All,
+/// Lines the pane takes with its borders for the table of the chosen group.
+pub(crate) fn height(app: &App) -> u16 {
+    let rows = app.board().map_or(1, |(_, board)| board.rows.len() + 1);
+    let legend = usize::from(app.board().is_some_and(|(_, board)| is_played(board)));
+    u16::try_from(rows + legend + 2).unwrap_or(u16::MAX)
 }
 
-/// Lines the pane takes with its borders.
-pub(crate) fn height(app: &App, scope: Scope) -> u16 {
-    let chosen = app.board().map_or(1, |(_, board)| board.rows.len() + 1);
-    let others: usize = match scope {
-        Scope::Chosen => 0,
-        // Each with its title and a free line above it.
-        Scope::All => app.other_boards().map(|(_, board)| board.rows.len() + 2).sum(),
-    };
-    let legend = usize::from(app.board().is_some_and(|(_, board)| is_played(board)));
-    u16::try_from(chosen + others + legend + 2).unwrap_or(u16::MAX)
+/// The same with as many tables of other groups as fit whole into so many lines.
+pub(crate) fn height_within(app: &App, most: u16) -> u16 {
+    let tables: Vec<usize> = app.other_boards().map(|(_, board)| board.rows.len() + 1).collect();
+    let (chosen, most) = (usize::from(height(app)), usize::from(most));
+    let with_gaps = chosen + tables.iter().sum::<usize>() + tables.len();
+    let mut height = chosen;
+    if with_gaps <= most {
+        height = with_gaps;
+    } else {
+        for (at, lines) in tables.iter().enumerate() {
+            // A line says how many are left out, if any are.
+            let more = usize::from(at + 1 < tables.len());
+            if height + lines + more > most {
+                height += usize::from(at > 0);
+                break;
+            }
+            height += lines;
+        }
+    }
+    u16::try_from(height).unwrap_or(u16::MAX)
 }
 
 fn is_played(board: &Board) -> bool {
@@ -70,19 +80,19 @@ pub(crate) fn title(app: &App, cells: usize, lines: u16) -> String {
     let Some((group, board)) = app.board() else {
         return "Standings".to_owned();
     };
-    let standing = standing(board);
-    let start = match (group, standing.0) {
-        (None, "") => "Standings".to_owned(),
-        (None, word) => format!("Standings: {word}"),
-        (Some(_), word) => {
-            let room = cells.saturating_sub(width("Standings: ") + width(word) + 1);
-            format!("Standings: {} {word}", cut(&name(group), room)).trim_end().to_owned()
+    let (word, live) = standing(board);
+    let live = if live > 0 { format!(", {live} live") } else { String::new() };
+    let fits = usize::from(lines.saturating_sub(1));
+    let mut title = match group {
+        None if word.is_empty() => "Standings".to_owned(),
+        None => format!("Standings: {word}{live}"),
+        Some(_) => {
+            let name = cut(&name(group), cells.saturating_sub(width(word) + 1));
+            let title = format!("{name} {word}{live}").trim_end().to_owned();
+            if width("Standings: ") + width(&title) <= cells { format!("Standings: {title}") } else { title }
         }
     };
-    let fits = usize::from(lines.saturating_sub(1));
-    let mut title = start;
     for part in [
-        (standing.1 > 0).then(|| format!(", {} live", standing.1)),
         (board.rows.len() > fits).then(|| format!(", top {fits} of {}", board.rows.len())),
         (!app.is_group_automatic() && app.has_groups()).then(|| ", chosen".to_owned()),
     ]

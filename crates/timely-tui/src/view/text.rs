@@ -20,6 +20,8 @@ pub(crate) enum Names {
     Short,
 }
 
+/// Fewer cells of a place that was cut say nothing.
+const PLACE_CELLS_MIN: usize = 4;
 /// Stands for what cannot be shown.
 const UNSHOWN: char = '\u{fffd}';
 
@@ -175,13 +177,19 @@ pub(crate) fn sides(fixture: &ScheduleItem, names: Names) -> (String, String) {
     )
 }
 
-/// Where it is played, in at most `cells` cells: `Al Bayt Stadium, Al Khor`, else `Al Bayt Stadium`.
+/// Where it is played, in at most `cells` cells: `Al Bayt Stadium, Al Khor`, else `Al Bayt Stadium`, else
+/// `Al Bayt`: as many words as there is room for, perhaps none.
 pub(crate) fn place(fixture: &ScheduleItem, cells: usize) -> String {
     let full = fixture.venue.name.as_deref().map(safe).unwrap_or_default();
     if width(&full) <= cells {
         return full;
     }
-    cut(full.split(',').next().unwrap_or_default(), cells)
+    let mut words = full.split(',').next().unwrap_or_default();
+    while width(words) > cells {
+        words = words.rsplit_once(' ').map_or("", |(before, _)| before);
+    }
+    // "Al" is no place.
+    if width(words) < PLACE_CELLS_MIN { String::new() } else { words.trim_end().to_owned() }
 }
 
 /// `Spain v Japan`

@@ -31,27 +31,30 @@ pub(crate) fn line(app: &App, theme: Theme, cells: u16) -> Line<'static> {
         sign.clear();
     }
     let mut room = cells.saturating_sub(width(&sign) + width(&badge.words));
-    let mut take = |words: Option<String>, spare: usize| {
+    // Takes words that fit, with what stands before them, and leaves so many cells for the name.
+    let mut take = |words: Option<String>, gap: &str, spare: usize| {
         words.filter(|words| {
-            let needs = width(words) + GAP.len();
+            let needs = width(gap) + width(words);
             let fits = !words.is_empty() && needs + spare <= room;
             room -= if fits { needs } else { 0 };
             fits
         })
     };
     // Why it is not live is worth more than what else could stand here.
-    let mut detail = if is_live { None } else { take(Some(badge.detail.clone()), 0) };
-    let demo = take(demo(app), 0);
+    let mut detail = if is_live { None } else { take(Some(badge.detail.clone()), " ", 0) };
+    let demo = take(demo(app), GAP, 0);
     let time = app.shown_time().map(|at| format!("{} {}", clock(at, &app.zone), offset(at, &app.zone)));
-    let time = take(time, 0);
+    let time = take(time, GAP, 0);
     if is_live {
-        detail = take(Some(badge.detail), NAME_CELLS_MIN + GAP.len());
+        detail = take(Some(badge.detail), " ", NAME_CELLS_MIN + GAP.len());
     }
-    let counts = take(counts(app), NAME_CELLS_WANTED + GAP.len());
+    let counts = take(counts(app), GAP, NAME_CELLS_WANTED + GAP.len());
     let mut line = Line::default();
     if room >= NAME_CELLS_MIN + GAP.len() {
-        let name = fit(&format!(" {}", safe(&app.event.name)), room - GAP.len());
-        line.extend([Span::styled(name, theme.strong()), Span::raw(GAP)]);
+        let name = format!(" {}", safe(&app.event.name));
+        // A free cell at the end, as at the start, where there is room.
+        let margin = usize::from(width(&name) + GAP.len() < room);
+        line.extend([Span::styled(fit(&name, room - GAP.len() - margin), theme.strong()), Span::raw(GAP)]);
     }
     if let Some(counts) = counts {
         line.extend([Span::raw(counts), Span::raw(GAP)]);
