@@ -607,6 +607,16 @@ impl App {
         self.boards.iter().filter(move |(group, _)| Some(*group) != shown.as_ref())
     }
 
+    /// Fixtures of a group that are being played, whether or not they count in its table yet.
+    pub(crate) fn live_in(&self, group: &Group) -> usize {
+        self.live().filter(|fixture| fixture.group == *group).count()
+    }
+
+    /// Whether a team is playing now.
+    pub(crate) fn is_playing(&self, team: TeamId) -> bool {
+        self.live().any(|fixture| [fixture.home_team.id, fixture.away_team.id].contains(&Some(team)))
+    }
+
     /// Position of a team in the table of its group.
     pub(crate) fn position_of(&self, group: &Group, team: TeamId) -> Option<u32> {
         let rows = &self.boards.get(group)?.rows;

@@ -445,3 +445,16 @@ fn what_is_put_off_stands_among_what_is_to_come() {
     let line = shown.lines().find(|line| line.contains("Fri 02 22:00  CMR v BRA")).unwrap();
     assert!(line.contains("POSTPONED") && !line.contains("in 22h"), "{line}");
 }
+
+#[test]
+fn a_table_is_unofficial_and_its_teams_are_marked_from_the_kick_off() {
+    let mut desk = Desk::new();
+    desk.open(Transport::WebSocket);
+    desk.hear(&connected("e1"));
+    desk.hear(&board(80, "E", &[row(1, 5, "Japan", [2, 1, 0, 1, 2, 2], 0), row(2, 9, "Ghana", [2, 1, 0, 1, 2, 2], 0)]));
+    assert!(seen(&desk).contains("Group E OFFICIAL ") && !seen(&desk).contains("Japan*"));
+    desk.hear(&schedule(90));
+    let shown = seen(&desk);
+    assert!(shown.contains("Group E UNOFFICIAL, 2 live") && shown.contains("Japan*"), "{shown}");
+    assert!(!shown.contains("Ghana*"), "its fixture is to come");
+}

@@ -20,6 +20,8 @@ use crate::view::{title, write};
 const FRAMED_HEIGHT: u16 = 8;
 /// Below this, half of the screen says no more than the banner.
 const HALF_HEIGHT_MIN: u16 = 12;
+/// From here on there is room for air around the headline.
+const AIRY_HEIGHT: u16 = 14;
 /// Words further apart than this are read worse.
 const MESSAGE_CELLS_MAX: u16 = 72;
 
@@ -34,7 +36,7 @@ pub(crate) fn banner(app: &App, theme: Theme, cells: u16, is_small: bool, has_ur
     for (priority, style) in
         [(Priority::Urgent, theme.loud()), (Priority::High, theme.strong()), (Priority::Normal, Style::new())]
     {
-        if priority == Priority::Normal && !lines.is_empty() {
+        if priority == Priority::Normal && (has_urgent || !lines.is_empty()) {
             continue;
         }
         // What takes half the screen needs no line besides, others of its kind do.
@@ -147,14 +149,17 @@ fn draw_box<const N: usize>(
     }
     let cells = inside.width.min(MESSAGE_CELLS_MAX);
     let mut lines: Vec<Line<'static>> = Vec::new();
-    for (style, words) in blocks {
-        let wrapped: Vec<String> = words.iter().flat_map(|words| wrap(words, cells)).collect();
-        if is_framed && !lines.is_empty() && !wrapped.is_empty() {
+    for (at, (style, words)) in blocks.into_iter().enumerate() {
+        let mut wrapped: Vec<String> = words.iter().flat_map(|words| wrap(words, cells)).collect();
+        if is_framed && at > 0 && !wrapped.is_empty() {
             lines.push(Line::default());
         }
-        // A coloured field with straight edges, a cell wider than its words where there is room.
-        let widest = wrapped.iter().map(|line| width(line)).max().unwrap_or(0);
-        let field = if is_framed { (widest + 2).min(usize::from(cells)) } else { 0 };
+        // The headline is a field from side to side, to be seen from afar.
+        let field = if is_framed && at == 0 { usize::from(inside.width) } else { 0 };
+        if is_framed && at == 0 && inside.height >= AIRY_HEIGHT {
+            wrapped.insert(0, " ".to_owned());
+            wrapped.push(" ".to_owned());
+        }
         lines.extend(wrapped.iter().map(|line| Line::from(Span::styled(centred(line, field), style))));
     }
     if lines.len() > usize::from(inside.height) {

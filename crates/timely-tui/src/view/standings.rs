@@ -44,7 +44,7 @@ const SETS: &[&[Column]] = &[
 /// Lines the pane takes with its borders for the table of the chosen group.
 pub(crate) fn height(app: &App) -> u16 {
     let rows = app.board().map_or(1, |(_, board)| board.rows.len() + 1);
-    let legend = usize::from(app.board().is_some_and(|(_, board)| is_played(board)));
+    let legend = usize::from(app.board().is_some_and(|(_, board)| has_marks(app, board)));
     u16::try_from(rows + legend + 2).unwrap_or(u16::MAX)
 }
 
@@ -70,8 +70,13 @@ pub(crate) fn height_within(app: &App, most: u16) -> u16 {
     u16::try_from(height).unwrap_or(u16::MAX)
 }
 
-fn is_played(board: &Board) -> bool {
-    board.rows.iter().any(|row| row.live > 0)
+fn has_marks(app: &App, board: &Board) -> bool {
+    board.rows.iter().any(|row| is_playing(app, row))
+}
+
+/// Before the first score only the schedule knows that a team is playing.
+fn is_playing(app: &App, row: &Row) -> bool {
+    row.live > 0 || app.is_playing(row.team_id)
 }
 
 /// `Standings: Group E UNOFFICIAL, 2 live`, in at most `cells` cells; how far it can be relied on is
@@ -80,7 +85,7 @@ pub(crate) fn title(app: &App, cells: usize, lines: u16) -> String {
     let Some((group, board)) = app.board() else {
         return "Standings".to_owned();
     };
-    let (word, live) = standing(board);
+    let (word, live) = standing(app, group, board);
     let live = if live > 0 { format!(", {live} live") } else { String::new() };
     let fits = usize::from(lines.saturating_sub(1));
     let mut title = match group {
@@ -111,16 +116,15 @@ fn name(group: &Group) -> String {
     group.as_deref().map_or_else(|| "Standings".to_owned(), |group| format!("Group {}", safe(group)))
 }
 
-/// How far the table can be relied on, and how many fixtures of it are being played; nothing before
-/// the first result.
-fn standing(board: &Board) -> (&'static str, u32) {
-    let sum = |count: fn(&Row) -> u32| board.rows.iter().map(count).sum::<u32>();
-    // Each fixture stands in the rows of both its teams.
-    let live = sum(|row| row.live) / 2;
-    match (live, sum(|row| row.provisional), sum(|row| row.played)) {
-        (_, _, 0) => ("", 0),
-        (0, 0, _) => ("OFFICIAL", 0),
-        _ => ("UNOFFICIAL", live),
+/// How far the table can be relied on, and how many fixtures of the group are being played; nothing
+/// before the first of them.
+fn standing(app: &App, group: &Group, board: &Board) -> (&'static str, usize) {
+    let is_any = |count: fn(&Row) -> u32| board.rows.iter().any(|row| count(row) > 0);
+    match app.live_in(group) {
+        0 if is_any(|row| row.live) || is_any(|row| row.provisional) => ("UNOFFICIAL", 0),
+        0 if is_any(|row| row.played) => ("OFFICIAL", 0),
+        0 => ("", 0),
+        live => ("UNOFFICIAL", live),
     }
 }
 
@@ -184,7 +188,7 @@ impl Plan {
             Names::Short => app.code_of(row).unwrap_or(&row.team_name),
         };
         // A team that is playing now.
-        let mark = if row.live > 0 { "*" } else { "" };
+        let mark = if is_playing(app, row) { "*" } else { "" };
         let name = format!("{}{mark}", cut(&safe(name), self.team_cells.saturating_sub(mark.len())));
         let line = format!(
             "{:>2$} {}{3}{4}",
@@ -217,7 +221,7 @@ pub(crate) fn lines(app: &App, theme: Theme, cells: u16, lines: u16) -> Vec<Line
     let mut drawn = vec![plan.heading(theme)];
     drawn.extend(board.rows.iter().map(|row| plan.row(app, theme, board, row)));
     drawn.truncate(room);
-    let legend = usize::from(is_played(board));
+    let legend = usize::from(has_marks(app, board));
     if drawn.len() + legend <= room {
         let left = room - drawn.len() - legend;
         draw_others(app, theme, &plan, &others, left, &mut drawn);
@@ -254,7 +258,7 @@ fn draw_others(
         if gap > 0 {
             drawn.push(Line::default());
         }
-        let title = format!(" {} {}", name(group), standing(board).0);
+        let title = format!(" {} {}", name(group), standing(app, group, board).0);
         drawn.push(Line::styled(cut(title.trim_end(), plan_cells(plan)), theme.strong()));
         drawn.extend(board.rows.iter().map(|row| plan.row(app, theme, board, row)));
         left -= table(other) + gap;
