@@ -248,6 +248,8 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    type Steps<'a> = Vec<&'a dyn Fn(&mut Link)>;
+
     /// What the badge says, without its sign.
     fn words(link: &Link, now: Instant) -> String {
         let badge = link.badge(now);
@@ -265,7 +267,6 @@ mod tests {
                 link.hear(start);
             };
             let lose = |link: &mut Link| link.lose("reset".into(), 3, start + s(25));
-            type Steps<'a> = Vec<&'a dyn Fn(&mut Link)>;
             let stale_server = |link: &mut Link| {
                 link.status(at("2022-12-01T20:33:00Z"), 1.0, Some(at("2022-12-01T20:30:00Z")), start);
             };
@@ -298,7 +299,9 @@ mod tests {
             ];
             for (why, steps, after, said, is_live) in table {
                 let mut link = Link::new();
-                steps.iter().for_each(|step| step(&mut link));
+                for step in steps {
+                    step(&mut link);
+                }
                 let now = start + s(after);
                 assert_eq!(words(&link, now), said, "{transport}, {why}");
                 assert_eq!(link.is_live(now), is_live, "{transport}, {why}");

@@ -9,6 +9,9 @@ use crate::testing::{
 };
 use crate::view::tests::drawn;
 
+/// What happens to a desk.
+type Step = fn(&mut Desk);
+
 /// What a viewer sees.
 fn seen(desk: &Desk) -> String {
     drawn(&desk.app, 160, 50)
@@ -408,7 +411,7 @@ fn the_banner_has_the_normal_ones_in_turn_when_nothing_is_louder() {
 #[test]
 fn an_emergency_is_shown_in_every_state_of_the_connection() {
     let emergency = || announcement(96, 7, "EMERGENCY", "URGENT", "Leave the hall by exits A and C", None);
-    let states: [(&str, fn(&mut Desk)); 4] = [
+    let states: [(&str, Step); 4] = [
         ("STALE 0:30", |desk| desk.wait(30)),
         ("RECONNECTING in 5s", |desk| desk.lose("reset", 1, 5)),
         ("LIVE ws", |_| {}),

@@ -36,9 +36,9 @@ pub(crate) fn scores(app: &App, theme: Theme, cells: u16, lines: u16) -> Vec<Lin
     if live.is_empty() {
         return next::coming(app, cells, room.min(1));
     }
-    let line = |words: String| Line::styled(words, theme.strong());
+    let strong = |words: String| Line::styled(words, theme.strong());
     if live.len() <= room {
-        return live.iter().map(|fixture| line(live::shortest(app, fixture, cells))).collect();
+        return live.iter().map(|fixture| strong(live::shortest(app, fixture, cells))).collect();
     }
     // As many as fit beside each other, so that none is missing where there is room.
     let mut drawn: Vec<String> = Vec::new();
@@ -51,7 +51,7 @@ pub(crate) fn scores(app: &App, theme: Theme, cells: u16, lines: u16) -> Vec<Lin
             None => break,
         }
     }
-    drawn.into_iter().map(line).collect()
+    drawn.into_iter().map(strong).collect()
 }
 
 /// Connection and scores in the one line there is.

@@ -35,9 +35,9 @@ pub(crate) fn safe(text: &str) -> String {
     let mut alone = String::with_capacity(text.len());
     each_letter(&text, |letter| {
         if letter.cell_width() == 0 {
-            alone.push(UNSHOWN)
+            alone.push(UNSHOWN);
         } else {
-            alone.push_str(letter)
+            alone.push_str(letter);
         }
         true
     });
@@ -181,12 +181,19 @@ pub(crate) fn sides(fixture: &ScheduleItem, names: Names) -> (String, String) {
 /// `Al Bayt`: as many words as there is room for, perhaps none.
 pub(crate) fn place(fixture: &ScheduleItem, cells: usize) -> String {
     let full = fixture.venue.name.as_deref().map(safe).unwrap_or_default();
-    if width(&full) <= cells {
-        return full;
-    }
-    let mut words = full.split(',').next().unwrap_or_default();
+    if width(&full) <= cells { full } else { short_place(full.split(',').next().unwrap_or_default(), cells) }
+}
+
+fn short_place(name: &str, cells: usize) -> String {
+    let mut words = name;
     while width(words) > cells {
-        words = words.rsplit_once(' ').map_or("", |(before, _)| before);
+        let (before, last) = words.rsplit_once(' ').unwrap_or_default();
+        if last.contains(|c: char| c.is_ascii_digit()) || last.chars().count() == 1 {
+            // `Court 12` and `Hall B` are told apart by their ends: `Co~12`.
+            let room = cells.saturating_sub(width(last));
+            return if room > 1 { format!("{}{last}", cut(before, room)) } else { String::new() };
+        }
+        words = before;
     }
     // "Al" is no place.
     if width(words) < PLACE_CELLS_MIN { String::new() } else { words.trim_end().to_owned() }
@@ -336,6 +343,20 @@ mod tests {
         }
         for (cells, words) in [(16, "Costa~ 2-1 Spain"), (15, "Cost~ 2-1 Spain"), (11, "Co~ 2-1 Sp~"), (3, "2-1")] {
             assert_eq!(between("Costa Rica", "2-1", "Spain", cells), words);
+            assert!(width(words) <= cells);
+        }
+        for (name, cells, words) in [
+            ("Education City Stadium", 22, "Education City Stadium"),
+            ("Education City Stadium", 21, "Education City"),
+            ("Education City Stadium", 9, "Education"),
+            ("Education City Stadium", 8, ""),
+            ("Al Bayt Stadium", 6, ""),
+            ("Stadium 974", 9, "Stadi~974"),
+            ("Court 12", 5, "Co~12"),
+            ("Court 12", 3, ""),
+            ("Hall B", 5, "Hal~B"),
+        ] {
+            assert_eq!(short_place(name, cells), words);
             assert!(width(words) <= cells);
         }
         assert_eq!(wrap("Leave the hall by exits A and C", 12), ["Leave the", "hall by", "exits A and", "C"]);
