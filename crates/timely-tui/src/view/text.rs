@@ -191,7 +191,7 @@ fn short_place(name: &str, cells: usize) -> String {
         if last.contains(|c: char| c.is_ascii_digit()) || last.chars().count() == 1 {
             // `Court 12` and `Hall B` are told apart by their ends: `Co~12`.
             let room = cells.saturating_sub(width(last));
-            return if room > 1 { format!("{}{last}", cut(before, room)) } else { String::new() };
+            return if room > 1 { format!("{}{last}", cut(&format!("{before} "), room)) } else { String::new() };
         }
         words = before;
     }
