@@ -251,6 +251,11 @@ pub(crate) struct EventSource {
 }
 
 impl EventSource {
+    /// One that has seen an event with this id.
+    pub(crate) fn with_id(id: &str) -> Self {
+        Self { last_event_id: id.to_owned(), ..Self::default() }
+    }
+
     /// Connects (again); whether it stands. A connection that was cut leaves nothing but the id.
     pub(crate) async fn connect(&mut self, request: reqwest::RequestBuilder) -> bool {
         self.body = None;
