@@ -91,7 +91,7 @@ impl Socket {
     }
 
     /// Messages up to and including the first that fits.
-    pub(crate) async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) async fn until(&mut self, mut fits: impl FnMut(&Value) -> bool) -> Vec<Value> {
         let mut messages = Vec::new();
         loop {
             let message = self.next().await;
@@ -120,6 +120,21 @@ impl Socket {
         let mut messages = self.until(|message| message["type"] == "pong" && message["timestamp"] == mark).await;
         messages.pop();
         messages
+    }
+
+    /// The code and the reason of the close; what still comes before it is dropped. `None`: the
+    /// connection just ended.
+    pub(crate) async fn closed_with(&mut self) -> Option<(u16, String)> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a close");
+            match message {
+                Some(Ok(Message::Close(frame))) => {
+                    return frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
     }
 
     /// Waits for the close; what still comes before it is dropped.
@@ -167,12 +182,17 @@ impl Sse {
 
     /// The next block, or `None` at the end of the stream.
     pub(crate) async fn block(&mut self) -> Option<Block> {
+        self.raw_block().await.map(|text| parse(&text))
+    }
+
+    /// The next block as it stands, with the blank line that ends it.
+    pub(crate) async fn raw_block(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
-                let text: String = self.buffer.drain(..end + 2).collect();
-                return Some(parse(&text));
+                return Some(self.buffer.drain(..end + 2).collect());
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.body.next())
+            // A stream at rest says something every 15 s.
+            let chunk = tokio::time::timeout(PATIENCE * 2, self.body.next())
                 .await
                 .expect("a block within the patience of the test")?;
             self.buffer.push_str(std::str::from_utf8(&chunk).expect("blocks are UTF-8"));

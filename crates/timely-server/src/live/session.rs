@@ -994,6 +994,8 @@ mod tests {
             messages[0],
             json!({"type": "resync", "topics": ["event_1_results"], "reason": "lagged", "cursor": "k3f9.901"})
         );
+        let golden = include_str!("../../../../tests/it/golden/resync.json").replace("k3f9a2c4", "k3f9");
+        assert_eq!(messages[0], serde_json::from_str::<Value>(&golden).unwrap(), "as documented");
 
         let mut of_the_guide = connected(Wire::WebSocket, Speaks::V1);
         for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
