@@ -34,7 +34,7 @@ use crate::server::{Cup, TestServer, send};
 use crate::stream::{EventSource, Sent, Socket};
 
 /// How long listeners may take to be told everything once nothing is cut any more.
-const SETTLING: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_mins(1);
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
@@ -43,17 +43,14 @@ fn number(name: &str, default: usize) -> usize {
 /// The seed of a test, printed for the case that it fails.
 fn seed(test: &str) -> u64 {
     let seed = match std::env::var("TIMELY_SEED") {
-        Ok(text) => text.parse().expect("TIMELY_SEED is a number"),
+        Ok(given) => given.parse().expect("TIMELY_SEED is a number"),
         Err(_) => RandomState::new().hash_one(test) >> 32,
     };
-    #[expect(clippy::print_stderr, reason = "shown when the test fails")]
-    {
-        eprintln!("{test}: TIMELY_SEED={seed}");
-    }
+    eprintln!("{test}: TIMELY_SEED={seed}");
     seed
 }
 
-/// Chance that can be repeated (SplitMix64).
+/// Chance that can be repeated (`SplitMix64`).
 #[derive(Clone, Debug)]
 struct Dice(u64);
 
@@ -477,11 +474,11 @@ impl Listener {
                 .map(|stream| stream.as_str())
                 .collect();
             if !joined.is_empty() {
-                query.push_str(&format!("&topics={}", joined.join(",")));
+                query = format!("{query}&topics={}", joined.join(","));
             }
             if !self.complete.is_empty() {
                 self.connection.since = self.cursor;
-                query.push_str(&format!("&since={}.{}", self.epoch, self.cursor.unwrap()));
+                query = format!("{query}&since={}.{}", self.epoch, self.cursor.unwrap());
                 if self.streams.iter().all(|(_, how)| *how == How::AtOpen) {
                     let rule = self.rule.cursor().map(|cursor| cursor.pos);
                     assert_eq!(rule, self.cursor, "{}: the rule of the client library says the same", self.name);
@@ -651,32 +648,24 @@ impl Listener {
     fn live(&mut self, pos: u64) {
         let connection = &mut self.connection;
         connection.is_snapshot = false;
-        match connection.joining.take() {
-            Some((stream, since)) => {
-                self.complete.insert(stream, since.unwrap_or(connection.fresh_from));
-                if let Some(after) = since {
-                    self.replays.push(Replay { after, through: pos.max(connection.last_missed) });
-                }
-                // The one from which the connection is complete, on all its streams.
-                self.cursor = Some(pos);
+        if let Some((stream, since)) = connection.joining.take() {
+            self.complete.insert(stream, since.unwrap_or(connection.fresh_from));
+            if let Some(after) = since {
+                self.replays.push(Replay { after, through: pos.max(connection.last_missed) });
             }
-            None => {
-                connection.is_catching_up = false;
-                match connection.since {
-                    Some(after) => self.replays.push(Replay { after, through: pos }),
-                    None => {
-                        let from = connection.fresh_from;
-                        self.complete = self
-                            .streams
-                            .iter()
-                            .filter(|(_, how)| *how == How::AtOpen)
-                            .map(|(s, _)| (*s, from))
-                            .collect();
-                    }
-                }
-                self.cursor = self.cursor.max(Some(pos));
-            }
+            // The one from which the connection is complete, on all its streams.
+            self.cursor = Some(pos);
+            return;
         }
+        connection.is_catching_up = false;
+        if let Some(after) = connection.since {
+            self.replays.push(Replay { after, through: pos });
+        } else {
+            let from = connection.fresh_from;
+            let at_open = self.streams.iter().filter(|(_, how)| *how == How::AtOpen);
+            self.complete = at_open.map(|(stream, _)| (*stream, from)).collect();
+        }
+        self.cursor = self.cursor.max(Some(pos));
     }
 
     /// A browser was told its cursor without an event: what was missed is through.
@@ -907,15 +896,12 @@ async fn two_hundred_connections_cut_at_random_miss_double_and_reorder_nothing()
         doubles += listener.doubles;
         told += listener.news.len();
     }
-    #[expect(clippy::print_stderr, reason = "what was shown, for who wants to know")]
-    {
-        eprintln!(
-            "{clients} listeners, {} rows in {burst:.0?}: {told} times told, {cuts} cuts, {doubles} doubles dropped by \
-             the rule, all settled after {:.0?}",
-            truth.rows.len(),
-            started.elapsed()
-        );
-    }
+    eprintln!(
+        "{clients} listeners, {} rows in {burst:.0?}: {told} times told, {cuts} cuts, {doubles} doubles dropped by \
+         the rule, all settled after {:.0?}",
+        truth.rows.len(),
+        started.elapsed()
+    );
     assert!(cuts > clients, "{cuts} cuts: the burst was too short to prove anything");
 }
 

@@ -278,7 +278,7 @@ fn every_kind_of_message_has_a_golden_file() {
         }
     }
     let expected: BTreeSet<String> =
-        MessageType::ALL.iter().map(|kind| kind.to_string()).chain(CONTROLS.map(str::to_owned)).collect();
+        MessageType::ALL.iter().map(ToString::to_string).chain(CONTROLS.map(str::to_owned)).collect();
     assert_eq!(kinds, expected);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(codes, words(&["bad_json", "bad_request", "unknown_type"]), "codes that are sent");

@@ -332,13 +332,11 @@ impl EventSource {
                     other => panic!("field {other}"),
                 }
             }
-            match self.body.as_mut()?.next().await.flatten() {
-                Some(chunk) => self.bytes.extend(chunk),
-                None => {
-                    self.body = None;
-                    return None;
-                }
-            }
+            let Some(chunk) = self.body.as_mut()?.next().await.flatten() else {
+                self.body = None;
+                return None;
+            };
+            self.bytes.extend(chunk);
         }
     }
 }
