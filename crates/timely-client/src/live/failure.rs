@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use timely_core::live::close;
 use timely_core::problem::Problem;
 
@@ -96,7 +96,7 @@ pub(super) fn closed(code: u16) -> String {
 
 /// Whether a Timely server said this, and not something in front of it.
 fn is_problem(headers: &HeaderMap, body: &[u8]) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     kind.is_some_and(|kind| kind.starts_with(b"application/problem+json"))
         && serde_json::from_slice::<Problem>(body).is_ok()
 }
@@ -110,8 +110,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -149,7 +147,8 @@ mod tests {
 
     #[test]
     fn patience_is_asked_for_in_seconds() {
-        for (given, expected) in [("7", Some(7)), (" 7 ", Some(7)), ("-1", None), ("Sun, 19 Jul 2026 12:00:00 GMT", None)]
+        for (given, expected) in
+            [("7", Some(7)), (" 7 ", Some(7)), ("-1", None), ("Sun, 19 Jul 2026 12:00:00 GMT", None)]
         {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, HeaderValue::from_static(given));

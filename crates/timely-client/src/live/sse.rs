@@ -193,7 +193,9 @@ mod tests {
     async fn unnamed_data_comes_as_it_was_sent_and_nothing_else_does() {
         let server = Server::new().await;
         let (mut events, mut stream) = opened(&server, 100).await;
-        stream.send("retry: 5\n\ndata: one\n\n: comment\nid: e.5\n\nevent: named\ndata: two\n\nid: e.6\ndata: th").await;
+        stream
+            .send("retry: 5\n\ndata: one\n\n: comment\nid: e.5\n\nevent: named\ndata: two\n\nid: e.6\ndata: th")
+            .await;
         assert_eq!(next(&mut events).await, Ok("one".to_owned()));
         stream.send("ree\ndata: four\n\n").await;
         assert_eq!(next(&mut events).await, Ok("three\nfour".to_owned()));
@@ -259,7 +261,9 @@ mod tests {
                 if is_problem {
                     visit.problem(status, &headers).await;
                 } else {
-                    visit.answer(&format!("{status} Words"), &format!("Content-Type: text/html\r\n{headers}"), "<html>").await;
+                    visit
+                        .answer(&format!("{status} Words"), &format!("Content-Type: text/html\r\n{headers}"), "<html>")
+                        .await;
                 }
             });
             let (kind, retry_after) = match outcome {

@@ -95,7 +95,8 @@ impl Visit {
 
     pub(super) async fn answer(mut self, status: &str, headers: &str, body: &str) {
         let length = body.len();
-        let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        let answer =
+            format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
         self.stream.write_all(answer.as_bytes()).await.unwrap();
     }
 
@@ -107,7 +108,8 @@ impl Visit {
     /// As the server itself does it.
     pub(super) async fn problem(self, status: u16, headers: &str) {
         let headers = format!("Content-Type: application/problem+json\r\n{headers}");
-        let body = format!(r#"{{"type":"/problems/x","title":"t","status":{status},"detail":"refused with {status}"}}"#);
+        let body =
+            format!(r#"{{"type":"/problems/x","title":"t","status":{status},"detail":"refused with {status}"}}"#);
         self.answer(&format!("{status} Refused"), &headers, &body).await;
     }
 

@@ -26,10 +26,10 @@ const BRISK: Pace = Pace {
     last_try: Duration::from_secs(5),
     wait_first: Duration::from_millis(10),
     wait_max: Duration::from_millis(20),
-    retry_after_max: Duration::from_secs(60),
-    probe_every: Duration::from_secs(60),
-    stale_after: Duration::from_secs(60),
-    silence_max: Duration::from_secs(60),
+    retry_after_max: Duration::from_mins(1),
+    probe_every: Duration::from_mins(1),
+    stale_after: Duration::from_mins(1),
+    silence_max: Duration::from_mins(1),
 };
 
 /// An update in a word.
@@ -297,7 +297,8 @@ async fn the_servers_own_refusal_is_final_over_either_transport() {
 #[tokio::test]
 async fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
     for only in [Some(Transport::WebSocket), Some(Transport::Sse), None] {
-        for (code, header, least) in [(429, "Retry-After: 7\r\n", 7), (503, "Retry-After: 3600\r\n", 60), (500, "", 0)] {
+        for (code, header, least) in [(429, "Retry-After: 7\r\n", 7), (503, "Retry-After: 3600\r\n", 60), (500, "", 0)]
+        {
             let server = Server::new().await;
             let mut subscription = Subscription::with_pace(&server.client, target(None, only), BRISK);
             let serve = async { server.visit().await.problem(code, header).await };
@@ -488,8 +489,7 @@ async fn a_websocket_that_only_greets_gives_way_to_events() {
 async fn silence_is_told_once_and_ends_the_connection() {
     for only in [Transport::WebSocket, Transport::Sse] {
         let server = Server::new().await;
-        let pace =
-            Pace { stale_after: Duration::from_millis(200), silence_max: Duration::from_millis(300), ..BRISK };
+        let pace = Pace { stale_after: Duration::from_millis(200), silence_max: Duration::from_millis(300), ..BRISK };
         let mut subscription = Subscription::with_pace(&server.client, target(None, Some(only)), pace);
         assert_eq!(subscription.age(), None);
         let serve = async {
@@ -569,9 +569,9 @@ async fn a_status_is_answered_by_one_ping_at_a_time() {
         let mut socket = server.visit().await.upgrade().await;
         // Both are read before the first ping is answered.
         say(&mut socket, &[connected(), status(), status(), live(5)]).await;
-        let Some(Ok(Frame::Ping(first))) = socket.next().await else { panic!("a ping is expected") };
         // A pong that answers nothing is not taken for one that does.
         socket.send(Frame::Pong(vec![7; 8].into())).await.unwrap();
+        let Some(Ok(Frame::Ping(first))) = socket.next().await else { panic!("a ping is expected") };
         socket.flush().await.unwrap();
         say(&mut socket, &[result(6), status()]).await;
         let Some(Ok(Frame::Ping(second))) = socket.next().await else { panic!("another ping is expected") };

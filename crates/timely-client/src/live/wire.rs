@@ -82,5 +82,6 @@ pub(super) async fn connect(
 
 /// Reads a message of the stream.
 pub(super) fn understand(client: &Client, text: String) -> Result<Message, crate::Error> {
-    Message::parse(text).map_err(|error| client.protocol(format!("a message of the stream is not understood ({error})")))
+    Message::parse(text)
+        .map_err(|error| client.protocol(format!("a message of the stream is not understood ({error})")))
 }
