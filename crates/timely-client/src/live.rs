@@ -7,7 +7,8 @@
 //!
 //! Connections are tried in rounds: the transport that worked last, a WebSocket at first, and at once
 //! the other one if something on the way blocks it. Between rounds there is a wait with full jitter. On
-//! SSE a WebSocket is tried beside the running stream each minute, and takes over once it speaks.
+//! SSE a WebSocket is tried beside the running stream each minute (sooner where one has worked before),
+//! and takes over once it speaks.
 
 mod address;
 mod failure;
@@ -155,6 +156,8 @@ pub struct Subscription {
     link: Link,
     /// What a round starts with: the transport that worked last.
     prefers: Transport,
+    /// A WebSocket has worked here: one that fails is not blocked for ever.
+    knows_websocket: bool,
     failures: u32,
     heard: Option<Instant>,
     told_stale: bool,
@@ -227,7 +230,8 @@ impl Subscription {
         let prefers = target.only.unwrap_or(Transport::WebSocket);
         let link = Link::Waiting(Instant::now());
         let client = client.clone();
-        Self { client, target, pace, rule, link, prefers, failures: 0, heard: None, told_stale: false }
+        let (heard, told_stale) = (None, false);
+        Self { client, target, pace, rule, link, prefers, knows_websocket: false, failures: 0, heard, told_stale }
     }
 
     /// Everything up to here was given out: where another subscription would go on.
@@ -330,7 +334,8 @@ impl Subscription {
         let transport = wire.transport();
         self.prefers = transport;
         let probe = if transport == Transport::Sse && self.target.only.is_none() {
-            Probe::Due(Instant::now() + self.pace.probe_every)
+            let wait = if self.knows_websocket { self.pace.probe_soon } else { self.pace.probe_every };
+            Probe::Due(Instant::now() + wait)
         } else {
             Probe::Never
         };
@@ -376,6 +381,7 @@ impl Subscription {
         let is_status = matches!(message.said, Said::Control(Control::Status { .. }));
         if let Link::Open(open) = &mut self.link {
             open.has_worked |= !matches!(message.said, Said::Control(Control::Connected { .. }));
+            self.knows_websocket |= open.has_worked && open.wire.transport() == Transport::WebSocket;
             if is_status {
                 open.wire.ping();
             }

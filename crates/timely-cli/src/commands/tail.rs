@@ -45,7 +45,7 @@ pub(crate) struct TailArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Use this transport only: ws or sse
+    /// Use this transport only
     #[arg(long, value_name = "ws|sse")]
     transport: Option<Transport>,
 }

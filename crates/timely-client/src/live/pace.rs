@@ -21,6 +21,9 @@ pub(super) struct Pace {
     pub(super) retry_after_max: Duration,
     /// How often a WebSocket is tried beside a running SSE stream.
     pub(super) probe_every: Duration,
+    /// How soon the first time where WebSockets have worked before: after an outage it is chance which
+    /// transport is being tried when the network is back.
+    pub(super) probe_soon: Duration,
     pub(super) stale_after: Duration,
     pub(super) silence_max: Duration,
 }
@@ -34,6 +37,7 @@ impl Default for Pace {
             wait_max: Duration::from_secs(30),
             retry_after_max: Duration::from_mins(2),
             probe_every: Duration::from_mins(1),
+            probe_soon: Duration::from_secs(5),
             stale_after: STALE_AFTER,
             silence_max: SILENCE_MAX,
         }

@@ -28,6 +28,7 @@ const BRISK: Pace = Pace {
     wait_max: Duration::from_millis(20),
     retry_after_max: Duration::from_mins(1),
     probe_every: Duration::from_mins(1),
+    probe_soon: Duration::from_mins(1),
     stale_after: Duration::from_mins(1),
     silence_max: Duration::from_mins(1),
 };
@@ -251,6 +252,28 @@ async fn a_websocket_that_speaks_takes_over_from_events_without_loss_or_double()
     assert_eq!(opens, ["sse", "ws"], "{words}: failing probes are told to nobody");
     assert_eq!(subscription.cursor().unwrap().to_string(), "e.10");
     assert!(!server.is_visited().await);
+}
+
+#[tokio::test]
+async fn a_websocket_that_has_worked_is_looked_for_soon() {
+    let server = Server::new().await;
+    let pace = Pace { probe_soon: Duration::from_millis(50), ..BRISK };
+    let mut subscription = Subscription::with_pace(&server.client, target(Some("e.5"), None), pace);
+    let serve = async {
+        let mut socket = server.visit_over(Transport::WebSocket).await.upgrade().await;
+        say(&mut socket, &[connected(), live(5)]).await;
+        drop(socket);
+        // An outage, over in the middle of a round.
+        server.visit_over(Transport::WebSocket).await.reset();
+        let mut stream = server.visit_over(Transport::Sse).await.events().await;
+        stream.say(&connected()).await;
+        let mut socket = server.visit_over(Transport::WebSocket).await.upgrade().await;
+        say(&mut socket, &[connected(), live(5), result(6)]).await;
+        stream.has_ended().await;
+        socket
+    };
+    let (words, _socket) = tokio::join!(follow(&mut subscription, "6"), serve);
+    assert_eq!(words, "ws hello live lost sse hello ws hello live 6");
 }
 
 #[tokio::test]
