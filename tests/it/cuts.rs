@@ -974,9 +974,8 @@ async fn the_client_library_tells_every_change_once_over_a_network_that_cuts() {
     let client = Client::new(&proxy.address.to_string(), None).unwrap();
     let (tell, end) = watch::channel(None);
     let mut subscriptions = JoinSet::new();
-    // `Some(Transport::Sse)` belongs here as soon as the library speaks it.
-    for only in [Some(Transport::WebSocket), None] {
-        for _ in 0..12 {
+    for only in [Some(Transport::WebSocket), Some(Transport::Sse), None] {
+        for _ in 0..8 {
             subscriptions.spawn(subscribe(client.clone(), event, only, end.clone()));
         }
     }

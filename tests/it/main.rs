@@ -10,6 +10,7 @@ mod defects;
 mod golden;
 mod guide;
 mod layering;
+mod network;
 mod order;
 mod progression;
 mod proxy;

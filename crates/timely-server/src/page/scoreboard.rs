@@ -41,6 +41,8 @@ pub(super) struct Scoreboard {
     live: Vec<Match>,
     tables: Vec<Table>,
     latest: Vec<Match>,
+    /// Before the day that is open.
+    earlier: Vec<Day>,
     days: Vec<Day>,
 }
 
@@ -176,6 +178,15 @@ impl Scoreboard {
             days.entry(item.start_at.to_zoned(zone.clone()).date()).or_default().push(drawn(item));
         }
         let next_day = days.keys().copied().find(|day| *day >= today).or(days.keys().last().copied());
+        let (earlier, later) = days
+            .into_iter()
+            .map(|(day, matches)| {
+                let is_open = Some(day) == next_day;
+                (day, Day { name: day.strftime("%a %-d %b %Y").to_string(), is_open, matches })
+            })
+            .partition::<Vec<_>, _>(|(day, _)| next_day.is_some_and(|next| *day < next));
+        let bare = |days: Vec<(jiff::civil::Date, Day)>| days.into_iter().map(|(_, day)| day).collect::<Vec<_>>();
+        let (earlier, later) = (bare(earlier), bare(later));
         Self {
             id: event.id,
             name: safe(&event.name),
@@ -194,14 +205,8 @@ impl Scoreboard {
                 .take(LATEST_MAX)
                 .map(drawn)
                 .collect(),
-            days: days
-                .into_iter()
-                .map(|(day, matches)| Day {
-                    name: day.strftime("%a %-d %b %Y").to_string(),
-                    is_open: Some(day) == next_day || day == today,
-                    matches,
-                })
-                .collect(),
+            earlier,
+            days: later,
         }
     }
 }

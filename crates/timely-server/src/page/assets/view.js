@@ -216,6 +216,12 @@ export class View {
         h('summary', null, h('h3', null, name), ' ', h('span', { class: 'meta' }, String(items.length))),
         h('ul', null, items.map((item) => this.#fixture(item, resultOf(item)))));
     });
+    // What is over stands behind one line, so that today is seen first.
+    const earlier = drawn.splice(0, Math.max(0, names.indexOf(next)));
+    if (earlier.length > 0) {
+      drawn.unshift(h('details', { class: 'earlier', 'data-day': 'earlier', open: this.#toggled.get('earlier') ?? false },
+        h('summary', null, h('h3', null, 'Earlier'), ' ', h('span', { class: 'meta' }, `${earlier.length} days`)), earlier));
+    }
     document.getElementById('fixtures').replaceChildren(...(drawn.length ? drawn : [h('p', { class: 'none' }, 'No fixture yet.')]));
   }
 
