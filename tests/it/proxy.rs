@@ -1,7 +1,6 @@
 //! A network in the middle, that a test can cut, silence or make hostile to WebSockets.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
