@@ -4,6 +4,8 @@
 //! `tests/browser/install` fetches; without them they are skipped, unless `TIMELY_REQUIRE_TOOLS` is
 //! set. Pictures, also of a page that failed, are in `target/browser/`.
 
+#![allow(clippy::print_stdout, reason = "what a script says belongs to the output of its test")]
+
 mod stage;
 mod tools;
 

@@ -1,5 +1,6 @@
 //! Finds what the browser tests need and cargo cannot fetch.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -28,7 +29,8 @@ impl Tools {
             Err(missing) => {
                 let required = std::env::var("TIMELY_REQUIRE_TOOLS").is_ok_and(|value| value == "1");
                 assert!(!required, "TIMELY_REQUIRE_TOOLS=1, but {missing}");
-                println!("skipped: {missing}");
+                // Not `println!`: of a test that passes, cargo shows nothing printed that way.
+                writeln!(std::io::stderr(), "skipped: {missing}").expect("stderr takes a line");
                 None
             }
         }
@@ -36,11 +38,12 @@ impl Tools {
 
     fn look() -> Result<Self, String> {
         let node = on_path("node").ok_or("node is not installed")?;
-        let chromium =
-            CHROMIUM_NAMES.into_iter().find_map(on_path).ok_or("chromium is not installed")?;
+        let chromium = CHROMIUM_NAMES.into_iter().find_map(on_path).ok_or("chromium is not installed")?;
         let packages = target().join("browser-tools");
         let pinned = json(&scripts().join("package.json")).ok_or("tests/browser/package.json is not readable")?;
-        for (name, version) in pinned["dependencies"].as_object().ok_or("tests/browser/package.json names no packages")? {
+        for (name, version) in
+            pinned["dependencies"].as_object().ok_or("tests/browser/package.json names no packages")?
+        {
             let installed = json(&packages.join("node_modules").join(name).join("package.json"));
             if installed.is_none_or(|installed| installed["version"] != *version) {
                 return Err(format!("{name} {version} is not installed; run tests/browser/install"));
@@ -71,8 +74,11 @@ fn target() -> &'static Path {
 
 /// A program that runs when it is asked for its version.
 fn on_path(name: &str) -> Option<PathBuf> {
-    let file = std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|file| file.is_file())?;
-    let answer = Command::new(&file).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let file = std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())?;
+    let answer =
+        Command::new(&file).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     answer.is_ok_and(|status| status.success()).then_some(file)
 }
 
