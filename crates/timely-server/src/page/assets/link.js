@@ -11,6 +11,8 @@ const OVERDUE_MS = 6_000;
 const REQUEST_MS = 5_000;
 /** How often the state is read while no stream gets through. */
 export const POLL_MS = 15_000;
+/** How soon streams are looked for beside the first reading. */
+const SOON_MS = 2_000;
 /** How often the WebSocket is tried again beside Server-Sent Events. */
 const BETTER_MS = 60_000;
 /** First and longest wait before the next try. */
@@ -99,8 +101,10 @@ class Connection {
 
   #end(code) {
     this.#settle('refused', code);
+    // Closing makes it deaf, and this is the last that it has to say.
+    const { onEnd } = this;
     this.close();
-    this.onEnd(code);
+    onEnd(code);
   }
 
   /** Gives what came and what comes to `onMessage`. */
@@ -227,7 +231,6 @@ export class Link {
       await pause(REFUSED_PAUSE_MS);
       if (isOver()) return;
     }
-    this.blockedUntil = now() + BETTER_MS;
     const { taken } = await this.#attempt('sse', isOver);
     if (taken || isOver() || !(await this.#mayGoOn(isOver))) return;
     this.#poll(course);
@@ -251,8 +254,12 @@ export class Link {
     this.connection = connection;
     this.heard = now();
     this.owner.onBegin();
-    if (connection.transport === 'ws') this.blockedUntil = 0;
-    else this.timer = setTimeout(() => this.#better(course, ['ws'], BETTER_MS), BETTER_MS);
+    if (connection.transport === 'ws') {
+      this.blockedUntil = 0;
+    } else {
+      this.blockedUntil = now() + BETTER_MS;
+      this.timer = setTimeout(() => this.#better(course, ['ws'], BETTER_MS), BETTER_MS);
+    }
     this.#set('open');
     connection.deliver(
       (text) => this.#hear(text),
@@ -337,8 +344,9 @@ export class Link {
   }
 
   #scheduleBetter(course) {
-    const wait = POLL_MS * (1 + Math.random());
-    this.timer = setTimeout(() => this.#better(course, ['ws', 'sse'], wait), wait);
+    // The first time soon: when an outage has just ended, all ways are open again.
+    const [soon, later] = [SOON_MS, POLL_MS].map((ms) => ms * (1 + Math.random()));
+    this.timer = setTimeout(() => this.#better(course, ['ws', 'sse'], later), soon);
   }
 
   /** Tries better ways beside the present one, which ends only when another speaks. */
