@@ -15,3 +15,38 @@ use stage::play;
 async fn the_samples_of_the_guide_work_as_they_are() {
     play("guide").await;
 }
+
+#[tokio::test]
+async fn the_page_shows_everything_at_once_and_live() {
+    play("page").await;
+}
+
+#[tokio::test]
+async fn the_badge_tells_the_truth() {
+    play("badge").await;
+}
+
+#[tokio::test]
+async fn without_websockets_the_page_goes_on_by_event_stream() {
+    play("blocked").await;
+}
+
+#[tokio::test]
+async fn a_silent_network_makes_the_page_stale_and_nothing_is_lost() {
+    play("cut").await;
+}
+
+#[tokio::test]
+async fn the_page_comes_back_by_itself_after_the_server_did() {
+    play("restart").await;
+}
+
+#[tokio::test]
+async fn names_are_text_whatever_they_say() {
+    play("hostile").await;
+}
+
+#[tokio::test]
+async fn the_page_fits_a_phone_a_tablet_and_a_wall() {
+    play("pictures").await;
+}

@@ -152,7 +152,7 @@ impl Stage {
         let text = std::fs::read_to_string(workspace().join("data").join(file)).unwrap();
         let tournament: Tournament = toml::from_str(&text).unwrap();
         let event = self.server().post("/api/events/import/", serde_json::to_value(tournament).unwrap()).await.ok();
-        json!({"event": event["id"]})
+        json!({"event": event["event_id"]})
     }
 
     fn server(&self) -> &TestServer {
