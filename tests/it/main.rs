@@ -5,6 +5,7 @@
 mod access;
 mod announcements;
 mod bad_input;
+mod browser;
 mod cuts;
 mod defects;
 mod golden;

@@ -188,7 +188,6 @@ async fn pass(
 
 /// How long a network cut lasts in a test: long enough to be noticed, or what
 /// `TIMELY_CUT_SECONDS` says.
-#[allow(dead_code, reason = "for the tests that run in a browser")]
 pub(crate) fn cut_length() -> Duration {
     let seconds = std::env::var("TIMELY_CUT_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))

@@ -1,167 +1,169 @@
-//! The pages people open in a browser: `/` and `/e/{event}`.
+//! The pages: `/` and `/e/{event}`, for whoever has a browser and nothing else.
 //!
-//! A page is complete without JavaScript; its script (`page/assets/`) then keeps it live. What is
-//! shown is read by the same store functions and under the same rights as the API; how it is laid
-//! out stands in `templates/`, which escape every word. Nothing comes from another host, and nothing
-//! runs that is not a file of ours.
+//! A page is complete without JavaScript and true when it is sent; its script then keeps it true
+//! over the streams, as a client of the protocol like any other. What is shown is read through the
+//! same store functions that answer the API, with the rights of the caller. Nothing comes from
+//! another site: assets are in the binary, and the browser is told to load nothing else.
 
-pub mod assets;
+mod assets;
 mod scoreboard;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::Router;
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use timely_core::event::Event;
+use axum::routing::get;
+use timely_core::event::{Event, Visibility};
 use timely_core::id::EventId;
 use timely_core::running::ServerKind;
 use timely_core::text::display_safe;
-use tracing::error;
 
 use crate::App;
 use crate::auth::MaybeSignedIn;
 use crate::error::Error;
+use crate::extract::Ids;
 use crate::page::scoreboard::Scoreboard;
 use crate::store::Paging;
 
-/// What a page may load and run: its own files, and the streams and reads of its own server.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
-/// Items read at a time.
-const PAGE_ITEMS: usize = 500;
+/// Most events that are listed.
+const EVENTS_MAX: usize = 500;
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// What a page may load and do: its own files, its own server, nothing inline, no frame around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// An answer that is a page, also when it is a failure.
-#[derive(Clone, Copy, Debug)]
-pub struct IsPage;
+/// The addresses of the pages and of what they load. Paths arrive without their trailing slash.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(home))
+        .route("/e/{event}", get(event))
+        .route("/assets/{version}/{name}", get(assets::serve))
+}
+
+/// What every page has around its contents.
+struct Frame {
+    assets: &'static str,
+    is_demo: bool,
+}
+
+impl Frame {
+    fn of(app: &App) -> Self {
+        Self { assets: assets::folder(), is_demo: app.site.kind == ServerKind::Demo }
+    }
+}
 
 #[derive(Template)]
-#[template(path = "index.html")]
-struct Index {
-    demo: bool,
+#[template(path = "events.html", whitespace = "minimize")]
+struct EventsPage {
+    frame: Frame,
     events: Vec<Listed>,
 }
 
+/// An event in the list of them.
 struct Listed {
     id: EventId,
     name: String,
-    when: String,
-    status: String,
+    dates: String,
+    /// `PRIVATE` or `DRAFT` if not everybody sees it, else empty.
+    word: &'static str,
+}
+
+impl Listed {
+    fn of(event: &Event) -> Self {
+        let word = match event.visibility {
+            Visibility::Public => "",
+            Visibility::Private => "PRIVATE",
+            Visibility::Draft => "DRAFT",
+        };
+        let (first, last) = (event.starts_on, event.ends_on);
+        let day = |date: jiff::civil::Date| date.strftime("%-d %B %Y").to_string();
+        let dates = if first == last { day(first) } else { format!("{} to {}", day(first), day(last)) };
+        Self { id: event.id, name: display_safe(&event.name).into_owned(), dates, word }
+    }
 }
 
 #[derive(Template)]
-#[template(path = "failure.html")]
-struct Failure {
+#[template(path = "scoreboard.html", whitespace = "minimize")]
+struct ScoreboardPage {
+    frame: Frame,
+    board: Scoreboard,
+}
+
+#[derive(Template)]
+#[template(path = "refused.html", whitespace = "minimize")]
+struct RefusedPage {
+    frame: Frame,
     title: &'static str,
-    detail: String,
+    detail: &'static str,
 }
 
-/// `GET /`: the events; straight to the only one.
-pub async fn index(State(app): State<App>, MaybeSignedIn(actor): MaybeSignedIn) -> Response {
-    let events = match app.store.events(actor, Paging { after: 0, limit: PAGE_ITEMS }).await {
-        Ok(events) => events.items,
-        Err(error) => return failed(&error),
-    };
-    if let [only] = &events[..] {
-        return Redirect::to(&format!("/e/{}", only.id)).into_response();
-    }
-    let demo = app.site.kind == ServerKind::Demo;
-    shown(StatusCode::OK, &Index { demo, events: events.iter().map(listed).collect() })
-}
-
-/// `GET /e/{event}`: scores, tables, fixtures and announcements of an event.
-pub async fn event(State(app): State<App>, MaybeSignedIn(actor): MaybeSignedIn, Path(event): Path<String>) -> Response {
-    let Ok(id) = event.parse() else { return failed(&Error::NotFound) };
-    match Scoreboard::read(&app, actor, EventId(id)).await {
-        Ok(page) => shown(StatusCode::OK, &page),
-        Err(error) => failed(&error),
+/// `GET /`: the events the caller may see, or straight to the only one.
+async fn home(State(app): State<App>, MaybeSignedIn(actor): MaybeSignedIn) -> Response {
+    match app.store.events(actor, Paging { after: 0, limit: EVENTS_MAX }).await {
+        Err(error) => refused(&app, error),
+        Ok(page) => match page.items.as_slice() {
+            [event] => guarded(Redirect::to(&format!("/e/{}", event.id)).into_response()),
+            events => shown(&EventsPage { frame: Frame::of(&app), events: events.iter().map(Listed::of).collect() }),
+        },
     }
 }
 
-fn listed(event: &Event) -> Listed {
-    let when = if event.starts_on == event.ends_on {
-        event.starts_on.strftime("%-d %b %Y").to_string()
-    } else {
-        format!("{} to {}", event.starts_on.strftime("%-d %b %Y"), event.ends_on.strftime("%-d %b %Y"))
+/// `GET /e/{event}`: the scoreboard.
+async fn event(
+    State(app): State<App>,
+    MaybeSignedIn(actor): MaybeSignedIn,
+    event: Result<Ids<EventId>, Error>,
+) -> Response {
+    let board = match event {
+        Ok(Ids(event)) => scoreboard::read(&app, actor, event).await,
+        Err(error) => Err(error),
     };
-    Listed { id: event.id, name: safe(&event.name), when, status: event.status.to_string() }
+    match board {
+        Ok(board) => shown(&ScoreboardPage { frame: Frame::of(&app), board }),
+        Err(error) => refused(&app, error),
+    }
 }
 
-/// Words from outside, without what could reorder or steer a line. Markup is escaped by the templates.
-fn safe(text: &str) -> String {
-    display_safe(text).into_owned()
-}
-
-/// A failure as a page. What may not be known is answered like what does not exist.
-fn failed(error: &Error) -> Response {
-    let (status, title, detail) = match error {
-        Error::NotFound => (
-            StatusCode::NOT_FOUND,
-            "Nothing here",
-            "There is no event at this address, or it is not open to everybody.".to_owned(),
-        ),
-        Error::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, "Not now", why.clone()),
-        // The cause may name tables or files: it goes to the log.
-        error => {
-            error!("a page failed: {error}");
-            let detail = "This page could not be made. The reason is in the log of the server.".to_owned();
-            (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", detail)
-        }
-    };
-    shown(status, &Failure { title, detail })
-}
-
-fn shown(status: StatusCode, page: &impl Template) -> Response {
+fn shown(page: &impl Template) -> Response {
     match page.render() {
-        Ok(html) => {
-            let mut response = (status, Html(html)).into_response();
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-            let opener = HeaderName::from_static("cross-origin-opener-policy");
-            headers.insert(opener, HeaderValue::from_static("same-origin"));
-            response.extensions_mut().insert(IsPage);
-            response
-        }
+        Ok(html) => guarded(Html(html).into_response()),
         Err(error) => Error::Internal(format!("a page cannot be written: {error}")).into_response(),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_text_in_every_page() {
-        let evil = "<script>alert(1)</script>\"'&\u{202e}";
-        let page = Index {
-            demo: true,
-            events: vec![Listed { id: EventId(1), name: safe(evil), when: String::new(), status: String::new() }],
-        };
-        let html = page.render().unwrap();
-        assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'), "{html}");
-        assert!(html.contains("&#60;script&#62;alert(1)&#60;/script&#62;"), "{html}");
-        let html = Failure { title: "t", detail: evil.to_owned() }.render().unwrap();
-        assert!(!html.contains("<script>alert"), "{html}");
-    }
-
-    #[test]
-    fn the_policy_lets_nothing_in_from_elsewhere() {
-        let policy = POLICY.to_str().unwrap().to_owned();
-        assert!(policy.starts_with("default-src 'none';"));
-        for hole in ["unsafe", "http:", "https:", "*", "data:"] {
-            assert!(!policy.contains(hole), "{hole}");
+/// A refusal in words. Its status and headers are those of the API; what is hidden reads like what
+/// never existed.
+fn refused(app: &App, error: Error) -> Response {
+    let mut response = error.into_response();
+    let (title, detail) = match response.status() {
+        StatusCode::NOT_FOUND => ("Nothing to see here", "There is no such event, or it is not open to the public."),
+        status if status.is_server_error() => {
+            ("Something failed here", "It was not your doing. Load this page again in a moment.")
         }
-    }
+        _ => ("This cannot be shown", "The address of this page was not understood."),
+    };
+    let page = RefusedPage { frame: Frame::of(app), title, detail };
+    let html = match page.render() {
+        Ok(html) => html,
+        // The refusal stands, in the form of the API.
+        Err(_) => return response,
+    };
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().insert(header::CONTENT_TYPE, HTML);
+    *response.body_mut() = html.into();
+    guarded(response)
+}
 
-    #[tokio::test]
-    async fn what_is_hidden_and_what_never_was_are_the_same_page() {
-        let page = failed(&Error::NotFound);
-        assert_eq!(page.status(), StatusCode::NOT_FOUND);
-        assert_eq!(page.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
-        let internal = failed(&Error::Internal("/var/lib/secret.db".into()));
-        let body = axum::body::to_bytes(internal.into_body(), usize::MAX).await.unwrap();
-        assert!(!String::from_utf8(body.to_vec()).unwrap().contains("secret"));
+/// Adds what browsers must know to keep a page to itself.
+fn guarded(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    response
 }

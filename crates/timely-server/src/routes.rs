@@ -31,6 +31,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 pub fn router(app: &App) -> Router {
     let routes = table()
         .merge(live::routes())
+        .merge(page::routes())
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .with_state(app.clone());
@@ -58,9 +59,6 @@ pub fn router(app: &App) -> Router {
 /// Paths stand without their trailing slash: both forms arrive here the same.
 fn table() -> Router<App> {
     Router::new()
-        .route("/", get(page::index))
-        .route("/e/{event}", get(page::event))
-        .route("/assets/{name}", get(page::assets::asset))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/api/me", get(tokens::me))

@@ -15,7 +15,6 @@ use timely_core::problem::{FieldError, Problem, ProblemCode};
 use tracing::error;
 
 use crate::error::Error;
-use crate::page::IsPage;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// After how many seconds an unavailable server is worth another try.
@@ -139,8 +138,9 @@ pub async fn complete(request: Request, next: Next) -> Response {
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
         error!(http.method = %method, http.path = path, "{method} {path} failed: {cause}");
     }
-    let is_complete = response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM_JSON);
-    if is_complete || response.extensions().get::<IsPage>().is_some() {
+    // Pages refuse in words for people; nothing else of ours answers in HTML.
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind == Some(&PROBLEM_JSON) || kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
         return response;
     }
     adopted(response).await

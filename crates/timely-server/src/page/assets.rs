@@ -1,112 +1,97 @@
-//! The files of the pages: style, script, icon. They are part of the program.
+//! The files a page loads: in the binary, under an address that changes with their contents.
+//!
+//! All of them share one folder named by a digest of them all, so that a script finds its modules
+//! beside itself, and a browser may keep each forever.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 
-/// A file, its kind, and the tag that names its content.
-struct Asset {
-    name: &'static str,
+/// Bytes of the digest that name the folder.
+const DIGEST_BYTES: usize = 8;
+
+/// One file.
+pub(super) struct Asset {
+    pub(super) name: &'static str,
     kind: &'static str,
-    content: &'static str,
-    tag: HeaderValue,
+    pub(super) text: &'static str,
 }
 
-static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
-    const SCRIPT: &str = "text/javascript; charset=utf-8";
-    [
-        ("page.css", "text/css; charset=utf-8", include_str!("assets/page.css")),
-        ("theme.js", SCRIPT, include_str!("assets/theme.js")),
-        ("main.js", SCRIPT, include_str!("assets/main.js")),
-        ("link.js", SCRIPT, include_str!("assets/link.js")),
-        ("state.js", SCRIPT, include_str!("assets/state.js")),
-        ("view.js", SCRIPT, include_str!("assets/view.js")),
-        ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
-    ]
-    .map(|(name, kind, content)| Asset { name, kind, content, tag: tag(content) })
-    .into()
+macro_rules! assets {
+    ($($name:literal: $kind:literal),+ $(,)?) => {
+        pub(super) const ASSETS: &[Asset] = &[
+            $(Asset { name: $name, kind: $kind, text: include_str!(concat!("assets/", $name)) }),+
+        ];
+    };
+}
+
+assets! {
+    "page.css": "text/css; charset=utf-8",
+    "theme.js": "text/javascript; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "link.js": "text/javascript; charset=utf-8",
+    "state.js": "text/javascript; charset=utf-8",
+    "view.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut digest = Sha256::new();
+    for asset in ASSETS {
+        digest.update(asset.name);
+        digest.update([0]);
+        digest.update(asset.text);
+        digest.update([0]);
+    }
+    hex(&digest.finalize()[..DIGEST_BYTES])
 });
+static FOLDER: LazyLock<String> = LazyLock::new(|| format!("/assets/{}", *VERSION));
 
-/// `GET /assets/{name}`: asked for again with every visit, sent again only when it has changed.
-pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
-    let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or(Error::NotFound)?;
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let is_known = known.flat_map(|value| value.split(',')).any(|tag| {
-        let tag = tag.trim();
-        tag == "*" || tag.trim_start_matches("W/").as_bytes() == asset.tag.as_bytes()
-    });
-    let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { asset.content.into_response() };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
-    headers.insert(header::ETAG, asset.tag.clone());
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    Ok(response)
-}
-
-/// The first half of the content's hash, in quotes.
-fn tag(content: &str) -> HeaderValue {
-    let hash = Sha256::digest(content);
-    let mut tag = String::from('"');
-    for byte in hash.iter().take(16) {
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
-    // Digits and quotes are always a header value.
-    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Where they are: `/assets/<digest>`.
+pub(super) fn folder() -> &'static str {
+    &FOLDER
+}
 
-    #[tokio::test]
-    async fn a_file_is_sent_once_and_again_when_it_has_changed() {
-        let get = async |name: &str, tag: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            if let Some(tag) = tag {
-                headers.insert(header::IF_NONE_MATCH, tag.parse().unwrap());
-            }
-            asset(Path(name.to_owned()), headers).await
-        };
-        for file in ASSETS.iter() {
-            let first = get(file.name, None).await.unwrap();
-            assert_eq!(first.status(), StatusCode::OK);
-            let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
-            for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}")] {
-                assert_eq!(get(file.name, Some(&known)).await.unwrap().status(), StatusCode::NOT_MODIFIED, "{known}");
-            }
-            assert_eq!(get(file.name, Some("\"other\"")).await.unwrap().status(), StatusCode::OK);
-        }
-        assert!(matches!(get("../secret", None).await, Err(Error::NotFound)));
+/// `GET /assets/{version}/{name}`
+///
+/// A page of an older program may ask for files of its own version: it gets those there are, and no
+/// cache keeps them under the old name.
+pub(super) async fn serve(path: Result<Path<(String, String)>, PathRejection>, headers: HeaderMap) -> Response {
+    let Ok(Path((version, name))) = path else { return Error::NotFound.into_response() };
+    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else { return Error::NotFound.into_response() };
+    let tag = format!("\"{}\"", *VERSION);
+    let is_known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|known| known.trim().trim_start_matches("W/"))
+        .any(|known| known == "*" || known == tag);
+    let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { asset.text.into_response() };
+    let lifetime = if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(lifetime));
+    // Digits and letters in quotes are always a header value.
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(header::ETAG, tag);
     }
-
-    #[test]
-    fn a_phone_loads_little() {
-        let bytes = |kind: &str| -> usize {
-            ASSETS.iter().filter(|asset| asset.kind.starts_with(kind)).map(|asset| asset.content.len()).sum()
-        };
-        // Before compression, which a proxy may add.
-        assert!(bytes("text/javascript") < 48 * 1024, "{} bytes of script", bytes("text/javascript"));
-        assert!(bytes("text/css") < 16 * 1024, "{} bytes of style", bytes("text/css"));
+    if !is_known {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
     }
-
-    #[test]
-    fn nothing_is_loaded_from_elsewhere() {
-        for asset in ASSETS.iter() {
-            for address in ["http://", "https://", "//cdn"] {
-                let found = asset.content.matches(address).count();
-                // The name of the namespace of SVG looks like an address.
-                let named = asset.content.matches("http://www.w3.org/2000/svg").count();
-                let allowed = if address == "http://" { named } else { 0 };
-                assert_eq!(found, allowed, "{} names {address}", asset.name);
-            }
-        }
-    }
+    response
 }

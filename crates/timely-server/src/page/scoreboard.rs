@@ -1,267 +1,269 @@
-//! `/e/{event}`: the whole of an event on one page, as it is when the page is asked for.
+//! What the scoreboard of an event shows, in words, as of now.
 //!
-//! The script of the page draws the same from the stream (`assets/view.js`): what changes here
-//! changes there.
+//! Everything here is text on its way to a template, made safe to display. The script draws the same
+//! things from the streams (`assets/view.js`); what stands in one stands in the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use askama::Template;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use timely_core::access::Actor;
 use timely_core::announcement::{Announcement, AnnouncementType, Priority};
 use timely_core::body::{Board, Page};
-use timely_core::event::Event;
 use timely_core::fixture::{FixtureStatus, ScheduleItem, TeamLabel};
-use timely_core::id::{EventId, FixtureId};
-use timely_core::result::{FixtureResult, ResultState};
+use timely_core::id::{EventId, FixtureId, TeamId};
+use timely_core::result::{FixtureResult, Goal, ResultState};
 use timely_core::running::ServerKind;
 use timely_core::slot::Slot;
+use timely_core::standings::Row;
+use timely_core::text::display_safe;
 
 use crate::App;
 use crate::error::Error;
-use crate::page::{PAGE_ITEMS, safe};
 use crate::store::Paging;
 
-/// Results that stand under "Latest".
-const LATEST_MAX: usize = 8;
+/// Most results and most announcements of a page.
+const ITEMS_MAX: usize = 10_000;
+/// Items read at a time.
+const READ_ITEMS: usize = 500;
+/// Entries of the list of what happened.
+const LATEST_MAX: usize = 20;
+/// Days of the schedule are shown until they have so many fixtures; the others can be opened.
+const SHOWN_FIXTURES_MIN: usize = 6;
 
-/// See the module.
-#[derive(Template)]
-#[template(path = "scoreboard.html")]
 pub(super) struct Scoreboard {
-    id: EventId,
-    name: String,
-    timezone: String,
-    offset: String,
-    demo: bool,
-    as_of: String,
-    emergencies: Vec<News>,
-    announcements: Vec<News>,
-    live: Vec<Match>,
-    tables: Vec<Table>,
-    latest: Vec<Match>,
-    /// Before the day that is open.
-    earlier: Vec<Day>,
-    days: Vec<Day>,
+    pub(super) id: EventId,
+    pub(super) name: String,
+    pub(super) timezone: String,
+    /// RFC 3339, for the script.
+    pub(super) server_time: String,
+    pub(super) clock_rate: f64,
+    /// `DEMO x60`, or empty.
+    pub(super) demo: String,
+    /// `23:27:13 +03`
+    pub(super) as_of: String,
+    pub(super) is_cancelled: bool,
+    pub(super) alerts: Vec<Notice>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) cards: Vec<Card>,
+    pub(super) boards: Vec<Table>,
+    pub(super) upcoming: Days,
+    pub(super) finished: Days,
+    pub(super) latest: Vec<Entry>,
 }
 
-struct News {
-    id: i64,
-    word: &'static str,
-    is_loud: bool,
-    title: String,
-    message: String,
-    at: String,
-    until: Option<String>,
+pub(super) struct Notice {
+    pub(super) id: i64,
+    /// `EMERGENCY`, `URGENT`, `HIGH`, `INFO`.
+    pub(super) word: &'static str,
+    pub(super) title: String,
+    pub(super) message: String,
+    pub(super) said: Moment,
+    /// `23:45`, or empty.
+    pub(super) until: String,
 }
 
-struct Table {
-    caption: String,
-    standing: &'static str,
-    rows: Vec<Line>,
-}
-
-struct Line {
-    team: i64,
-    position: u32,
-    is_shared: bool,
-    is_live: bool,
-    name: String,
-    played: u32,
-    won: u32,
-    drawn: u32,
-    lost: u32,
-    gf: u32,
-    ga: u32,
-    gd: String,
-    points: i64,
-}
-
-struct Match {
-    id: i64,
-    number: u32,
-    home: String,
-    away: String,
-    score: Option<String>,
-    /// `4-2 p`, `a.e.t.`
-    beyond: Option<String>,
-    time: String,
-    start_at: Timestamp,
-    place: String,
-    stage: String,
-    status: FixtureStatus,
-    /// `as of 70'`, `UNOFFICIAL`, …
-    word: String,
-    home_goals: String,
-    away_goals: String,
-}
-
-struct Day {
-    name: String,
-    is_open: bool,
-    matches: Vec<Match>,
-}
-
-impl Scoreboard {
-    /// Reads the event as `actor` may see it.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for what does not exist or may not be seen.
-    pub(super) async fn read(app: &App, actor: Actor, id: EventId) -> Result<Self, Error> {
-        let store = &app.store;
-        let event = store.event(actor.clone(), id).await?;
-        let boards = store.leaderboard(actor.clone(), id, None).await?.boards;
-        let schedule = store.schedule(actor.clone(), id).await?.schedule;
-        let mut results = Vec::new();
-        let mut paging = Paging { after: 0, limit: PAGE_ITEMS };
-        loop {
-            let Page { items, next } = store.results(actor.clone(), id, paging).await?;
-            results.extend(items);
-            match next {
-                Some(after) => paging.after = after,
-                None => break,
-            }
-        }
-        let mut announcements = Vec::new();
-        paging.after = 0;
-        loop {
-            let Page { items, next } = store.announcements(actor.clone(), id, paging).await?;
-            announcements.extend(items);
-            match next {
-                Some(after) => paging.after = after,
-                None => break,
-            }
-        }
-        let demo = app.site.kind == ServerKind::Demo;
-        Ok(Self::of(&event, demo, app.clock.now(), &boards, &schedule, &results, announcements))
-    }
-
-    fn of(
-        event: &Event,
-        demo: bool,
-        now: Timestamp,
-        boards: &[Board],
-        schedule: &[ScheduleItem],
-        results: &[FixtureResult],
-        mut announcements: Vec<Announcement>,
-    ) -> Self {
-        let zone = TimeZone::get(&event.timezone).unwrap_or(TimeZone::UTC);
-        let clock = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M").to_string();
-        let by_fixture: HashMap<FixtureId, &FixtureResult> =
-            results.iter().filter(|result| result.counts()).map(|result| (result.fixture_id, result)).collect();
-        let drawn = |item: &ScheduleItem| drawn(item, by_fixture.get(&item.fixture_id).copied(), &clock);
-
-        // Loudest first, and of those the newest.
-        announcements.sort_by_key(|announcement| {
-            let is_emergency = announcement.kind == AnnouncementType::Emergency;
-            (!is_emergency, announcement.priority, std::cmp::Reverse(announcement.id))
-        });
-        let news = |announcement: &Announcement| News {
-            id: announcement.id.0,
-            word: word(announcement),
-            is_loud: is_loud(announcement),
-            title: safe(&announcement.title),
-            message: safe(&announcement.message),
-            at: clock(announcement.created_at),
-            until: announcement.expires_at.map(clock),
-        };
-        let is_emergency = |announcement: &&Announcement| announcement.kind == AnnouncementType::Emergency;
-
-        let mut latest: Vec<_> = results.iter().filter(|result| result.counts()).collect();
-        latest.sort_by_key(|result| std::cmp::Reverse(result.updated_at));
-        let of_fixture = |id: FixtureId| schedule.iter().find(|item| item.fixture_id == id);
-        let is_live = |item: &&ScheduleItem| matches!(item.status, FixtureStatus::Live | FixtureStatus::Paused);
-        let today = now.to_zoned(zone.clone()).date();
-        let mut days = BTreeMap::<_, Vec<Match>>::new();
-        for item in schedule {
-            days.entry(item.start_at.to_zoned(zone.clone()).date()).or_default().push(drawn(item));
-        }
-        let next_day = days.keys().copied().find(|day| *day >= today).or(days.keys().last().copied());
-        let (earlier, later) = days
-            .into_iter()
-            .map(|(day, matches)| {
-                let is_open = Some(day) == next_day;
-                (day, Day { name: day.strftime("%a %-d %b %Y").to_string(), is_open, matches })
-            })
-            .partition::<Vec<_>, _>(|(day, _)| next_day.is_some_and(|next| *day < next));
-        let bare = |days: Vec<(jiff::civil::Date, Day)>| days.into_iter().map(|(_, day)| day).collect::<Vec<_>>();
-        let (earlier, later) = (bare(earlier), bare(later));
-        Self {
-            id: event.id,
-            name: safe(&event.name),
-            timezone: event.timezone.clone(),
-            offset: now.to_zoned(zone.clone()).strftime("%:z").to_string(),
-            demo,
-            as_of: now.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string(),
-            emergencies: announcements.iter().filter(is_emergency).map(news).collect(),
-            announcements: announcements.iter().map(news).collect(),
-            live: schedule.iter().filter(is_live).map(drawn).collect(),
-            tables: boards.iter().map(table).collect(),
-            latest: latest
-                .into_iter()
-                .filter_map(|result| of_fixture(result.fixture_id))
-                .filter(|item| !is_live(item))
-                .take(LATEST_MAX)
-                .map(drawn)
-                .collect(),
-            earlier,
-            days: later,
-        }
+impl Notice {
+    pub(super) fn is_emergency(&self) -> bool {
+        self.word == "EMERGENCY"
     }
 }
 
-fn is_loud(announcement: &Announcement) -> bool {
-    announcement.kind == AnnouncementType::Emergency || announcement.priority == Priority::Urgent
+/// A time for people and for machines.
+pub(super) struct Moment {
+    pub(super) text: String,
+    pub(super) iso: String,
 }
 
-fn word(announcement: &Announcement) -> &'static str {
+/// A fixture that is being played.
+pub(super) struct Card {
+    pub(super) id: FixtureId,
+    pub(super) status: String,
+    /// `as of 70'`, or empty.
+    pub(super) minute: String,
+    pub(super) home: Side,
+    pub(super) away: Side,
+    pub(super) beyond: String,
+    pub(super) place: String,
+}
+
+pub(super) struct Side {
+    pub(super) name: String,
+    pub(super) score: String,
+    pub(super) goals: String,
+}
+
+/// The standings of one group.
+pub(super) struct Table {
+    pub(super) caption: String,
+    /// `UNOFFICIAL, 2 live`; empty before the first result.
+    pub(super) standing: String,
+    pub(super) live: u32,
+    pub(super) rows: Vec<TableRow>,
+}
+
+pub(super) struct TableRow {
+    /// `2`, or `2=` when it is shared.
+    pub(super) place: String,
+    pub(super) name: String,
+    pub(super) is_live: bool,
+    pub(super) played: u32,
+    pub(super) won: u32,
+    pub(super) drawn: u32,
+    pub(super) lost: u32,
+    pub(super) goals_for: u32,
+    pub(super) goals_against: u32,
+    pub(super) difference: String,
+    pub(super) points: i64,
+}
+
+/// Days of a schedule: those shown, and the others with their number of fixtures.
+#[derive(Default)]
+pub(super) struct Days {
+    pub(super) shown: Vec<Day>,
+    pub(super) more: Vec<Day>,
+    pub(super) more_fixtures: usize,
+}
+
+pub(super) struct Day {
+    pub(super) title: String,
+    pub(super) offset: String,
+    pub(super) fixtures: Vec<Line>,
+}
+
+/// A fixture in a list.
+pub(super) struct Line {
+    pub(super) start: Moment,
+    pub(super) home: String,
+    pub(super) away: String,
+    /// `2-1`, or `v`.
+    pub(super) score: String,
+    /// `a.e.t., 4-2 on penalties`, or empty.
+    pub(super) beyond: String,
+    /// `FT`, `POSTPONED`, or empty.
+    pub(super) word: &'static str,
+    pub(super) place: String,
+}
+
+/// Something that happened.
+pub(super) struct Entry {
+    pub(super) at: Moment,
+    pub(super) word: String,
+    pub(super) what: What,
+}
+
+pub(super) enum What {
+    Result { home: String, score: String, away: String, beyond: String },
+    Words(String),
+}
+
+/// Reads the scoreboard with the rights of the caller.
+pub(super) async fn read(app: &App, actor: Actor, id: EventId) -> Result<Scoreboard, Error> {
+    let event = app.store.event(actor.clone(), id).await?;
+    let leaderboard = app.store.leaderboard(actor.clone(), id, None).await?;
+    let schedule = app.store.schedule(actor.clone(), id).await?.schedule;
+    let results = everything(|page| app.store.results(actor.clone(), id, page)).await?;
+    let announcements = everything(|page| app.store.announcements(actor.clone(), id, page)).await?;
+    let results = results.into_iter().map(|result| (result.fixture_id, result)).collect();
+    // A zone is checked when it is entered; one this program does not know any more is no reason to
+    // show nothing.
+    let zone = TimeZone::get(&event.timezone).unwrap_or(TimeZone::UTC);
+    let drawing = Drawing { zone, now: app.clock.now(), schedule, results };
+    let is_demo = app.site.kind == ServerKind::Demo;
+    Ok(Scoreboard {
+        id,
+        name: safe(&event.name),
+        timezone: safe(&event.timezone),
+        server_time: drawing.now.to_string(),
+        clock_rate: app.clock.rate(),
+        demo: if is_demo { demo(app.clock.rate()) } else { String::new() },
+        as_of: drawing.clock(drawing.now),
+        is_cancelled: event.status == timely_core::event::EventStatus::Cancelled,
+        alerts: drawing.notices(&announcements, |word| matches!(word, "EMERGENCY" | "URGENT")),
+        notices: drawing.notices(&announcements, |word| matches!(word, "HIGH" | "INFO")),
+        cards: drawing.cards(),
+        boards: tables(&leaderboard.boards),
+        upcoming: drawing.upcoming(),
+        finished: drawing.finished(),
+        latest: drawing.latest(&announcements),
+    })
+}
+
+async fn everything<T, F>(mut read: impl FnMut(Paging) -> F) -> Result<Vec<T>, Error>
+where
+    F: Future<Output = Result<Page<T>, Error>>,
+{
+    let mut items = Vec::new();
+    let mut after = Some(0);
+    while let Some(start) = after.filter(|_| items.len() < ITEMS_MAX) {
+        let page = read(Paging { after: start, limit: READ_ITEMS }).await?;
+        items.extend(page.items);
+        after = page.next;
+    }
+    Ok(items)
+}
+
+fn safe(text: &str) -> String {
+    display_safe(text).into_owned()
+}
+
+/// `DEMO x60`; a clock that stands still or runs as usual needs no rate.
+fn demo(rate: f64) -> String {
+    if rate > 0.0 && (rate - 1.0).abs() > f64::EPSILON { format!("DEMO x{rate}") } else { "DEMO".to_owned() }
+}
+
+/// How loudly an announcement is shown, in a word.
+const fn loudness(announcement: &Announcement) -> &'static str {
     match (announcement.kind, announcement.priority) {
         (AnnouncementType::Emergency, _) => "EMERGENCY",
         (_, Priority::Urgent) => "URGENT",
         (_, Priority::High) => "HIGH",
-        (AnnouncementType::Weather, _) => "WEATHER",
-        (AnnouncementType::Schedule, _) => "SCHEDULE",
-        (AnnouncementType::Result, _) => "RESULTS",
-        (AnnouncementType::General, _) => "INFO",
+        (_, Priority::Normal) => "INFO",
+        (_, Priority::Low) => "LOW",
     }
+}
+
+fn tables(boards: &[Board]) -> Vec<Table> {
+    let mut tables: Vec<Table> = boards.iter().filter(|board| !board.leaderboard.is_empty()).map(table).collect();
+    // What is being played comes first; sorting is stable.
+    tables.sort_by_key(|table| table.live == 0);
+    tables
 }
 
 fn table(board: &Board) -> Table {
     let rows = &board.leaderboard;
-    let sum = |count: fn(&timely_core::standings::Row) -> u32| rows.iter().map(count).sum::<u32>();
-    let standing = match (sum(|row| row.live + row.provisional), sum(|row| row.played)) {
-        (_, 0) => "",
-        (0, _) => "OFFICIAL",
-        _ => "UNOFFICIAL",
+    let sum = |count: fn(&Row) -> u32| rows.iter().map(count).sum::<u32>();
+    // Each fixture stands in the rows of both its teams.
+    let live = sum(|row| row.live) / 2;
+    let standing = match (live, sum(|row| row.provisional), sum(|row| row.played)) {
+        (_, _, 0) => String::new(),
+        (0, 0, _) => "OFFICIAL".to_owned(),
+        (0, _, _) => "UNOFFICIAL".to_owned(),
+        (live, _, _) => format!("UNOFFICIAL, {live} live"),
     };
-    Table {
-        caption: board
-            .group
-            .as_deref()
-            .map_or_else(|| "Standings".to_owned(), |group| format!("Group {}", safe(group))),
-        standing,
-        rows: rows
-            .iter()
-            .map(|row| Line {
-                team: row.team_id.0,
-                position: row.position,
-                is_shared: row.shared,
-                is_live: row.live > 0,
-                name: safe(&row.team_name),
-                played: row.played,
-                won: row.won,
-                drawn: row.drawn,
-                lost: row.lost,
-                gf: row.gf,
-                ga: row.ga,
-                gd: if row.gd == 0 { "0".to_owned() } else { format!("{:+}", row.gd) },
-                points: row.points,
-            })
-            .collect(),
+    let caption =
+        board.group.as_deref().map_or_else(|| "Standings".to_owned(), |group| format!("Group {}", safe(group)));
+    Table { caption, standing, live, rows: rows.iter().map(row).collect() }
+}
+
+fn row(row: &Row) -> TableRow {
+    TableRow {
+        place: if row.shared { format!("{}=", row.position) } else { row.position.to_string() },
+        name: safe(&row.team_name),
+        is_live: row.live > 0,
+        played: row.played,
+        won: row.won,
+        drawn: row.drawn,
+        lost: row.lost,
+        goals_for: row.gf,
+        goals_against: row.ga,
+        difference: if row.gd > 0 { format!("+{}", row.gd) } else { row.gd.to_string().replace('-', "\u{2212}") },
+        points: row.points,
     }
 }
 
+/// Name of a side: the team, else what decides it.
 fn side(team: &TeamLabel, slot: Option<&Slot>) -> String {
     match (team.id, slot) {
         (None, Some(slot)) => safe(&slot.to_string()),
@@ -269,58 +271,209 @@ fn side(team: &TeamLabel, slot: Option<&Slot>) -> String {
     }
 }
 
-fn drawn(item: &ScheduleItem, result: Option<&FixtureResult>, clock: &impl Fn(Timestamp) -> String) -> Match {
-    let score = result.and_then(FixtureResult::score);
-    let beyond = result.and_then(|result| match (result.pen_home, result.pen_away, result.ft_home) {
-        (Some(home), Some(away), _) => Some(format!("{home}-{away} pens")),
-        (_, _, Some(_)) => Some("a.e.t.".to_owned()),
-        _ => None,
-    });
-    let word = match (item.status, result) {
-        (FixtureStatus::Live, Some(FixtureResult { minute: Some(minute), .. })) => format!("LIVE, as of {minute}'"),
-        (FixtureStatus::Scheduled, None) => String::new(),
-        (FixtureStatus::Finished, Some(result)) => match result.state {
-            ResultState::Official => "OFFICIAL".to_owned(),
-            ResultState::Provisional | ResultState::Live => "UNOFFICIAL".to_owned(),
-            ResultState::Annulled => "ANNULLED".to_owned(),
-        },
-        (status, _) => status.to_string(),
+/// `2-1`
+fn score(result: &FixtureResult) -> Option<String> {
+    Some(format!("{}-{}", result.home_score?, result.away_score?))
+}
+
+/// `a.e.t., 4-2 on penalties`; empty after regular time.
+fn beyond(result: &FixtureResult) -> String {
+    let extra_time = result.ft_home.is_some().then(|| "a.e.t.".to_owned());
+    let shoot_out = result.pen_home.zip(result.pen_away).map(|(home, away)| format!("{home}-{away} on penalties"));
+    extra_time.into_iter().chain(shoot_out).collect::<Vec<_>>().join(", ")
+}
+
+/// `Tejeda 58', Vargas 70' (own goal)`
+fn goals(result: &FixtureResult, team: Option<TeamId>) -> String {
+    let told = result.goals.iter().filter(|goal| Some(goal.team_id) == team).map(goal);
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn goal(goal: &Goal) -> String {
+    let player = goal.player.as_deref().map_or_else(String::new, |player| format!("{} ", safe(player)));
+    let added = goal.added.map_or_else(String::new, |added| format!("+{added}"));
+    let how = match (goal.own_goal, goal.penalty) {
+        (true, _) => " (own goal)",
+        (_, true) => " (pen.)",
+        _ => "",
     };
-    let goals = |team: &TeamLabel| {
-        let goals = result.into_iter().flat_map(|result| &result.goals).filter(|goal| Some(goal.team_id) == team.id);
-        let goals: Vec<_> = goals
-            .map(|goal| {
-                let added = goal.added.map_or_else(String::new, |added| format!("+{added}"));
-                let how = if goal.own_goal {
-                    " (og)"
-                } else if goal.penalty {
-                    " (pen)"
-                } else {
-                    ""
-                };
-                let player = goal.player.as_deref().map_or_else(String::new, |player| format!(" {}", safe(player)));
-                format!("{}{added}'{player}{how}", goal.minute)
-            })
+    format!("{player}{}{added}'{how}", goal.minute)
+}
+
+fn place(fixture: &ScheduleItem) -> String {
+    let group = fixture.group.as_deref().map(|group| format!("Group {}", safe(group)));
+    let parts = [fixture.area.as_deref().map(safe), fixture.venue.name.as_deref().map(safe)];
+    let mut all: Vec<String> = fixture.round.as_deref().map(safe).into_iter().chain(group).collect();
+    let venue = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    all.extend((!venue.is_empty()).then_some(venue));
+    all.join(" · ")
+}
+
+/// What every part is drawn from.
+struct Drawing {
+    zone: TimeZone,
+    now: Timestamp,
+    schedule: Vec<ScheduleItem>,
+    results: HashMap<FixtureId, FixtureResult>,
+}
+
+impl Drawing {
+    fn text(&self, at: Timestamp, format: &str) -> String {
+        at.to_zoned(self.zone.clone()).strftime(format).to_string()
+    }
+
+    fn moment(&self, at: Timestamp) -> Moment {
+        Moment { text: self.text(at, "%H:%M"), iso: at.to_string() }
+    }
+
+    /// `+03`
+    fn offset(&self, at: Timestamp) -> String {
+        let offset = self.text(at, "%:z");
+        offset.strip_suffix(":00").unwrap_or(&offset).to_owned()
+    }
+
+    /// `23:27:13 +03`
+    fn clock(&self, at: Timestamp) -> String {
+        format!("{} {}", self.text(at, "%H:%M:%S"), self.offset(at))
+    }
+
+    /// The result of a fixture, if it counts.
+    fn result(&self, fixture: FixtureId) -> Option<&FixtureResult> {
+        self.results.get(&fixture).filter(|result| result.state != ResultState::Annulled)
+    }
+
+    fn notices(&self, announcements: &[Announcement], wanted: impl Fn(&str) -> bool) -> Vec<Notice> {
+        let mut active: Vec<&Announcement> = announcements
+            .iter()
+            .filter(|announcement| wanted(loudness(announcement)))
+            .filter(|announcement| announcement.expires_at.is_none_or(|end| end > self.now))
             .collect();
-        goals.join(", ")
-    };
-    let place = [item.venue.name.as_deref(), item.area.as_deref()].into_iter().flatten().map(safe).collect::<Vec<_>>();
-    let group = item.group.as_deref().map(|group| format!("Group {}", safe(group)));
-    let stage: Vec<_> = [group, item.round.as_deref().map(safe)].into_iter().flatten().collect();
-    Match {
-        id: item.fixture_id.0,
-        number: item.number,
-        home: side(&item.home_team, item.home_slot.as_ref()),
-        away: side(&item.away_team, item.away_slot.as_ref()),
-        score: score.map(|score| score.to_string()),
-        beyond,
-        time: clock(item.start_at),
-        start_at: item.start_at,
-        place: place.join(", "),
-        stage: stage.join(", "),
-        status: item.status,
-        word,
-        home_goals: goals(&item.home_team),
-        away_goals: goals(&item.away_team),
+        active.sort_by_key(|announcement| {
+            (loudness(announcement) != "EMERGENCY", announcement.priority, Reverse(announcement.id))
+        });
+        let notice = |announcement: &Announcement| Notice {
+            id: announcement.id.0,
+            word: loudness(announcement),
+            title: safe(&announcement.title),
+            message: safe(&announcement.message),
+            said: self.moment(announcement.created_at),
+            until: announcement.expires_at.map_or_else(String::new, |end| self.text(end, "%H:%M")),
+        };
+        active.into_iter().map(notice).collect()
+    }
+
+    fn cards(&self) -> Vec<Card> {
+        let live = |fixture: &&ScheduleItem| matches!(fixture.status, FixtureStatus::Live | FixtureStatus::Paused);
+        self.schedule.iter().filter(live).map(|fixture| self.card(fixture)).collect()
+    }
+
+    fn card(&self, fixture: &ScheduleItem) -> Card {
+        let result = self.result(fixture.fixture_id);
+        let side = |team: &TeamLabel, slot: Option<&Slot>, points: Option<u16>| Side {
+            name: side(team, slot),
+            score: points.map_or_else(|| "\u{2013}".to_owned(), |points| points.to_string()),
+            goals: result.map_or_else(String::new, |result| goals(result, team.id)),
+        };
+        Card {
+            id: fixture.fixture_id,
+            status: fixture.status.to_string(),
+            minute: result
+                .and_then(|result| result.minute)
+                .map_or_else(String::new, |minute| format!("as of {minute}'")),
+            home: side(&fixture.home_team, fixture.home_slot.as_ref(), result.and_then(|result| result.home_score)),
+            away: side(&fixture.away_team, fixture.away_slot.as_ref(), result.and_then(|result| result.away_score)),
+            beyond: result.map_or_else(String::new, beyond),
+            place: place(fixture),
+        }
+    }
+
+    fn is_over(&self, fixture: &ScheduleItem) -> bool {
+        match fixture.status {
+            FixtureStatus::Finished | FixtureStatus::Abandoned => true,
+            FixtureStatus::Cancelled => fixture.start_at <= self.now,
+            FixtureStatus::Scheduled | FixtureStatus::Postponed | FixtureStatus::Live | FixtureStatus::Paused => false,
+        }
+    }
+
+    fn upcoming(&self) -> Days {
+        let is_live = |fixture: &ScheduleItem| matches!(fixture.status, FixtureStatus::Live | FixtureStatus::Paused);
+        let mut fixtures: Vec<_> =
+            self.schedule.iter().filter(|fixture| !self.is_over(fixture) && !is_live(fixture)).collect();
+        fixtures.sort_by_key(|fixture| (fixture.start_at, fixture.number));
+        self.days(&fixtures)
+    }
+
+    fn finished(&self) -> Days {
+        let mut fixtures: Vec<_> = self.schedule.iter().filter(|fixture| self.is_over(fixture)).collect();
+        fixtures.sort_by_key(|fixture| Reverse((fixture.start_at, fixture.number)));
+        self.days(&fixtures)
+    }
+
+    /// Sorts fixtures into days, in their order.
+    fn days(&self, fixtures: &[&ScheduleItem]) -> Days {
+        let date = |fixture: &ScheduleItem| fixture.start_at.to_zoned(self.zone.clone()).date();
+        let mut days = Days::default();
+        let mut shown = 0;
+        for of_one_day in fixtures.chunk_by(|one, next| date(one) == date(next)) {
+            let start = of_one_day[0].start_at;
+            let day = Day {
+                title: self.text(start, "%A %-d %B %Y"),
+                offset: self.offset(start),
+                fixtures: of_one_day.iter().map(|fixture| self.line(fixture)).collect(),
+            };
+            if shown < SHOWN_FIXTURES_MIN {
+                shown += day.fixtures.len();
+                days.shown.push(day);
+            } else {
+                days.more_fixtures += day.fixtures.len();
+                days.more.push(day);
+            }
+        }
+        days
+    }
+
+    fn line(&self, fixture: &ScheduleItem) -> Line {
+        let result = self.result(fixture.fixture_id);
+        Line {
+            start: self.moment(fixture.start_at),
+            home: side(&fixture.home_team, fixture.home_slot.as_ref()),
+            away: side(&fixture.away_team, fixture.away_slot.as_ref()),
+            score: result.and_then(score).unwrap_or_else(|| "v".to_owned()),
+            beyond: result.map_or_else(String::new, beyond),
+            word: match fixture.status {
+                FixtureStatus::Finished => "FT",
+                FixtureStatus::Postponed => "POSTPONED",
+                FixtureStatus::Cancelled => "CANCELLED",
+                FixtureStatus::Abandoned => "ABANDONED",
+                FixtureStatus::Scheduled | FixtureStatus::Live | FixtureStatus::Paused => "",
+            },
+            place: place(fixture),
+        }
+    }
+
+    fn latest(&self, announcements: &[Announcement]) -> Vec<Entry> {
+        let results = self.schedule.iter().filter_map(|fixture| {
+            let result = self.result(fixture.fixture_id)?;
+            let what = What::Result {
+                home: side(&fixture.home_team, fixture.home_slot.as_ref()),
+                score: score(result)?,
+                away: side(&fixture.away_team, fixture.away_slot.as_ref()),
+                beyond: beyond(result),
+            };
+            let word = match (result.state, result.minute) {
+                (ResultState::Live, Some(minute)) => format!("{minute}'"),
+                (ResultState::Live, None) => "LIVE".to_owned(),
+                (ResultState::Official, _) => "OFFICIAL".to_owned(),
+                (ResultState::Provisional | ResultState::Annulled, _) => "FT".to_owned(),
+            };
+            Some((result.updated_at, word, what))
+        });
+        let words = announcements.iter().map(|announcement| {
+            (announcement.created_at, loudness(announcement).to_owned(), What::Words(safe(&announcement.title)))
+        });
+        let mut latest: Vec<_> = results.chain(words).collect();
+        latest.sort_by_key(|(at, ..)| Reverse(*at));
+        latest.truncate(LATEST_MAX);
+        latest.into_iter().map(|(at, word, what)| Entry { at: self.moment(at), word, what }).collect()
     }
 }

@@ -1,322 +1,372 @@
-// The way to the server: WebSocket first, Server-Sent Events where that is blocked, reading every
-// fifteen seconds where both are; and back to the better way as soon as it is there.
-//
-// It never gives up by itself. Only the server's final word ends it: a close code of 4000 to 4099, or
-// a read that says the event is not there for us. What a message means is left to others.
+// The connection to the server: WebSocket, else Server-Sent Events, else asking every 15 s, and from
+// each of these back to the better one. Says what it hears and how; what it means is left to state.js.
 
-/** The server says `status` every 5 s. Without a word for so long, what is shown is stale. */
-export const STALE_MS = 12_000;
-/** Without a word for so long the connection is dead, whatever the browser thinks. */
+/** Without a first word for so long, a way does not get through. */
+const FIRST_WORD_MS = 2_000;
+/** The server says something every 5 s; without a word for so long the connection is dead. */
 const SILENCE_MS = 15_000;
-/** How long the first message of a WebSocket may take before another way is tried. */
-const WS_FIRST_MS = 2_000;
-/** The same for an event stream, after which we read. */
-const SSE_FIRST_MS = 4_000;
+/** A word is overdue: worth a question when somebody looks. */
+const OVERDUE_MS = 6_000;
+/** How long a plain request may take. */
+const REQUEST_MS = 5_000;
+/** How often the state is read while no stream gets through. */
 export const POLL_MS = 15_000;
-/** How often a better way is tried while a worse one works. */
-const PROBE_MS = 60_000;
-const WAIT_FIRST_MS = 500;
-const WAIT_MAX_MS = 20_000;
+/** How soon streams are looked for beside the first reading. */
+const SOON_MS = 2_000;
+/** How often the WebSocket is tried again beside Server-Sent Events. */
+const BETTER_MS = 60_000;
+/** First and longest wait before the next try. */
+const BACK_OFF_MS = 500;
+const BACK_OFF_MAX_MS = 20_000;
+/** A connection that lasted so long was a good one. */
+const GOOD_MS = 5_000;
+/** Between the two tries of a WebSocket that was refused. */
+const REFUSED_PAUSE_MS = 250;
+/** Most pages of a list that are read. */
+const PAGES_MAX = 20;
 
-/** Full jitter: anything up to a bound that doubles, so that a hall of phones does not come as one. */
-function wait(failures) {
-  return Math.random() * Math.min(WAIT_MAX_MS, WAIT_FIRST_MS * 2 ** Math.min(failures - 1, 10));
+let slept = 0;
+let wall = Date.now();
+let ticked = performance.now();
+
+/** Milliseconds on a clock that never goes back and also counts the sleep of the computer. */
+export const now = () => performance.now() + slept;
+
+/** To be called every second: notices that the computer was asleep. */
+export function noticeSleep() {
+  const [newWall, newTicked] = [Date.now(), performance.now()];
+  const lost = newWall - wall - (newTicked - ticked);
+  // Less is a correction of the wall clock.
+  if (lost > 3_000) slept += lost;
+  [wall, ticked] = [newWall, newTicked];
+  return lost > 3_000;
 }
 
-export class Link {
-  /** `ws`, `sse`, `poll`, or null while there is none. */
-  way = null;
-  hasEnded = false;
-  /** When the server was last heard, by `performance.now()`; null before the first word. */
-  heardAt = null;
-  /** When the next try is made. */
-  retryAt = null;
-  #event;
-  #cursor;
-  #tell;
-  #poll;
-  #changed;
-  #close = () => {};
-  #failures = 0;
-  #timer = null;
-  #pollTimer = null;
-  #probeAt = 0;
-  /** Tells the tries of before from those of now. */
-  #turn = 0;
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
+/** The server refuses for good. */
+class Refused extends Error {}
+
+async function get(path) {
+  const response = await fetch(path, { signal: AbortSignal.timeout(REQUEST_MS), cache: 'no-cache' });
+  if (response.status === 401 || response.status === 403 || response.status === 404) throw new Refused(path);
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response.json();
+}
+
+/** A whole list, page by page. */
+export async function getAll(path) {
+  const items = [];
+  let after = 0;
+  for (let page = 0; page < PAGES_MAX && after !== null; page += 1) {
+    const part = await get(`${path}?limit=500&after=${after}`);
+    items.push(...part.items);
+    after = part.next;
+  }
+  return items;
+}
+
+/** One attempt by one transport. Resolves `spoke` with the first message, or with why there is none. */
+class Connection {
+  constructor(transport, address) {
+    this.transport = transport;
+    this.opened = now();
+    /** Messages that came before anybody listened. */
+    this.waiting = [];
+    this.onMessage = (text) => this.waiting.push(text);
+    this.onEnd = () => {};
+    /** 'spoke', 'silent', or 'refused'; with `code` of a close. */
+    this.first = new Promise((resolve) => (this.resolve = resolve));
+    this.timer = setTimeout(() => this.#settle('silent'), FIRST_WORD_MS);
+    try {
+      this.source = transport === 'ws' ? new WebSocket(address) : new EventSource(address);
+    } catch {
+      // A policy of the browser forbids it.
+      this.#settle('refused');
+      return;
+    }
+    this.source.onmessage = ({ data }) => {
+      this.#settle('spoke');
+      this.onMessage(data);
+    };
+    // An EventSource would come back by itself, with an old address: we come back with a new one.
+    this.source.onerror = () => transport === 'sse' && this.#end(0);
+    this.source.onclose = ({ code }) => this.#end(code);
+  }
+
+  #settle(how, code = 0) {
+    clearTimeout(this.timer);
+    this.resolve({ how, code });
+  }
+
+  #end(code) {
+    this.#settle('refused', code);
+    // Closing makes it deaf, and this is the last that it has to say.
+    const { onEnd } = this;
+    this.close();
+    onEnd(code);
+  }
+
+  /** Gives what came and what comes to `onMessage`. */
+  deliver(onMessage, onEnd) {
+    [this.onMessage, this.onEnd] = [onMessage, onEnd];
+    for (const text of this.waiting.splice(0)) onMessage(text);
+  }
+
+  /** Asks for a word, where that is possible. */
+  ping() {
+    if (this.transport === 'ws' && this.source.readyState === WebSocket.OPEN) {
+      this.source.send('{"type":"ping"}');
+    }
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    this.onMessage = this.onEnd = () => {};
+    if (!this.source) return;
+    this.source.onmessage = this.source.onerror = this.source.onclose = null;
+    this.source.close();
+  }
+}
+
+/**
+ * Keeps a connection as good as it gets.
+ *
+ * `phase` is 'connecting', 'reconnecting' (waiting until `retryAt`, or trying), 'open', 'polling' or
+ * 'ended'. `heard` is when the last word came.
+ */
+export class Link {
   /**
-   * `cursor()` says where to go on, `tell(message)` takes each message, `poll()` reads everything and
-   * resolves to the status that refused it, or null; `changed()` is called when anything here has.
+   * @param {string} event id of the event
+   * @param {{since: () => string | null, onBegin: () => void, onMessage: (message: object) => void,
+   *          onWhole: (state: object) => void, onPhase: () => void}} owner
    */
-  constructor({ event, cursor, tell, poll, changed }) {
-    this.#event = event;
-    this.#cursor = cursor;
-    this.#tell = tell;
-    this.#poll = poll;
-    this.#changed = changed;
+  constructor(event, owner) {
+    this.event = event;
+    this.owner = owner;
+    this.phase = 'connecting';
+    this.heard = now();
+    this.retryAt = null;
+    this.connection = null;
+    this.failures = 0;
+    /** Until when a WebSocket need not be tried. */
+    this.blockedUntil = 0;
+    /** Counts the courses taken: an older one that wakes up finds that it is over. */
+    this.course = 0;
+  }
+
+  get transport() {
+    return this.connection?.transport ?? null;
+  }
+
+  /** Milliseconds since the last word. */
+  get age() {
+    return now() - this.heard;
   }
 
   start() {
-    this.#tryWebSocket();
+    this.#search();
   }
 
-  /** Called every second: notices silence, and that a better way may be open again. */
-  tick(now) {
-    if (this.hasEnded) return;
-    const isStream = this.way === 'ws' || this.way === 'sse';
-    if (isStream && now - this.heardAt > SILENCE_MS) {
-      this.#drop();
-      this.#again(0);
-    } else if (this.way === 'sse' && now >= this.#probeAt) {
-      this.#probe();
-    }
+  /** To be called every second. */
+  tick() {
+    if (this.phase === 'open' && this.age > SILENCE_MS) this.#search();
   }
 
-  /** The phone woke up, or the network is said to be back. */
-  wake() {
-    if (this.hasEnded) return;
-    const isSilent = this.heardAt !== null && performance.now() - this.heardAt > STALE_MS;
-    if (this.way === null || this.way === 'poll' || isSilent) {
-      this.#drop();
-      this.#failures = 0;
-      this.#again(0);
-    }
+  /** Somebody looks again, or the network is back: no waiting for timers. */
+  check(isNetworkNew = false) {
+    if (this.phase === 'reconnecting' && this.retryAt !== null) this.#search();
+    else if (this.phase === 'polling') this.#poll(this.#newCourse());
+    else if (this.phase === 'open' && (isNetworkNew || this.age > OVERDUE_MS)) this.#question();
   }
 
-  /** The server said that there will be no more. */
-  end() {
-    this.#drop();
-    this.hasEnded = true;
-    clearTimeout(this.#timer);
-    this.#changed();
+  /** Finds out whether an open connection still is one. */
+  async #question() {
+    const { connection, heard, course } = this;
+    connection.ping();
+    if (connection.transport === 'ws' || this.age <= OVERDUE_MS) await pause(FIRST_WORD_MS);
+    const isOverdue = this.heard === heard && (connection.transport === 'ws' || this.age > OVERDUE_MS);
+    if (course === this.course && this.phase === 'open' && isOverdue) this.#search();
   }
 
-  #address(path) {
-    const query = new URLSearchParams({ v: '2' });
-    const cursor = this.#cursor();
-    if (cursor !== null) query.set('since', cursor);
-    return `${path}?${query}`;
+  #newCourse() {
+    clearTimeout(this.timer);
+    return (this.course += 1);
   }
 
-  #heard() {
-    this.heardAt = performance.now();
+  #set(phase, retryAt = null) {
+    this.phase = phase;
+    this.retryAt = retryAt;
+    this.owner.onPhase();
   }
 
-  /** Ends whatever there is; nothing of it is heard any more. */
   #drop() {
-    this.#turn += 1;
-    this.#close();
-    this.#close = () => {};
-    clearTimeout(this.#timer);
-    clearTimeout(this.#pollTimer);
-    this.way = null;
+    this.connection?.close();
+    this.connection = null;
   }
 
-  #again(after, next = () => this.#tryWebSocket()) {
-    clearTimeout(this.#timer);
-    this.retryAt = performance.now() + after;
-    this.#timer = setTimeout(next, after);
-    this.#changed();
-  }
-
-  /** Opens a WebSocket; `done(code)` is called once, with null if nothing was ever heard over it. */
-  #openWebSocket(firstMs, opened, done) {
+  #open(transport) {
+    const since = this.owner.since();
+    const query = since === null ? '' : `&since=${encodeURIComponent(since)}`;
+    if (transport === 'sse') return new Connection('sse', `/api/events/${this.event}/stream/?v=2${query}`);
     const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    const path = this.#address(`/ws/events/${this.#event}/stream/`);
-    const socket = new WebSocket(`${scheme}//${location.host}${path}&topics=results,schedule,announcements`);
-    let hasSpoken = false;
-    let isOver = false;
-    const over = (code) => {
-      if (isOver) return;
-      isOver = true;
-      clearTimeout(deadline);
-      socket.onclose = socket.onmessage = socket.onerror = null;
-      socket.close();
-      done(hasSpoken ? code : null, code);
-    };
-    const deadline = setTimeout(() => over(0), firstMs);
-    socket.onmessage = ({ data }) => {
-      if (!hasSpoken) {
-        hasSpoken = true;
-        clearTimeout(deadline);
-        if (opened() === false) return over(0);
-      }
-      this.#heard();
-      this.#tell(JSON.parse(data));
-    };
-    socket.onclose = ({ code }) => over(code);
-    return () => {
-      isOver = true;
-      clearTimeout(deadline);
-      socket.onclose = socket.onmessage = socket.onerror = null;
-      socket.close();
-    };
+    const path = `/ws/events/${this.event}/stream/?v=2&topics=results,schedule,announcements${query}`;
+    return new Connection('ws', `${scheme}//${location.host}${path}`);
   }
 
-  #tryWebSocket() {
+  /** Goes through the ways, best first. */
+  async #search() {
+    const course = this.#newCourse();
+    const isOver = () => course !== this.course;
     this.#drop();
-    const turn = this.#turn;
-    this.#close = this.#openWebSocket(
-      WS_FIRST_MS,
-      () => this.#opened('ws'),
-      async (spoken, code) => {
-        if (turn !== this.#turn) return;
-        this.way = null;
-        if (code >= 4000 && code < 4100) return this.end();
-        if (spoken !== null) {
-          // 4200 to 4299 ask to come back at once; but not in a tight loop.
-          const isAsked = code >= 4200 && code < 4300 && this.#failures === 0;
-          this.#failures += 1;
-          return this.#again(isAsked ? 0 : wait(this.#failures));
-        }
-        // A browser does not say why a handshake was refused: a read does.
-        this.#changed();
-        if (await this.#isRefused()) return turn === this.#turn && this.end();
-        if (turn === this.#turn) this.#trySse();
-      },
-    );
-  }
+    this.#set(this.phase === 'connecting' ? 'connecting' : 'reconnecting');
 
-  #trySse() {
-    this.#drop();
-    const turn = this.#turn;
-    const source = new EventSource(this.#address(`/api/events/${this.#event}/stream/`));
-    let hasSpoken = false;
-    const over = async () => {
-      clearTimeout(deadline);
-      source.close();
-      if (turn !== this.#turn) return;
-      this.way = null;
-      this.#changed();
-      if (await this.#isRefused()) return turn === this.#turn && this.end();
-      if (turn !== this.#turn) return;
-      if (hasSpoken) {
-        this.#failures += 1;
-        return this.#again(wait(this.#failures));
-      }
-      this.#tryPolling();
-    };
-    const deadline = setTimeout(over, SSE_FIRST_MS);
-    // The browser's own reconnecting gives up on any answer but 200: ours does not.
-    source.onerror = over;
-    source.onmessage = ({ data }) => {
-      if (turn !== this.#turn) return;
-      if (!hasSpoken) {
-        hasSpoken = true;
-        clearTimeout(deadline);
-        this.#probeAt = performance.now() + PROBE_MS;
-        this.#opened('sse');
-      }
-      this.#heard();
-      this.#tell(JSON.parse(data));
-    };
-    this.#close = () => {
-      clearTimeout(deadline);
-      source.close();
-    };
-  }
-
-  /** While events come, a WebSocket is tried beside them; they end when it speaks. */
-  #probe() {
-    this.#probeAt = performance.now() + PROBE_MS;
-    const turn = this.#turn;
-    let close = () => {};
-    close = this.#openWebSocket(
-      WS_FIRST_MS,
-      () => {
-        if (turn !== this.#turn) return false;
-        this.#drop();
-        this.#close = close;
-        this.#opened('ws');
-        return true;
-      },
-      (spoken, code) => {
-        if (spoken === null || this.way !== 'ws') return;
-        this.#drop();
-        if (code >= 4000 && code < 4100) return this.end();
-        this.#failures += 1;
-        this.#again(wait(this.#failures));
-      },
-    );
-  }
-
-  async #tryPolling() {
-    this.#drop();
-    const turn = this.#turn;
-    const refused = await this.#poll();
-    if (turn !== this.#turn) return;
-    if (refused === 401 || refused === 404) return this.end();
-    this.#failures += 1;
-    if (refused !== null) return this.#again(wait(this.#failures));
-    this.way = 'poll';
-    this.#heard();
-    this.#changed();
-    // Meanwhile the better ways are tried again.
-    this.#pollTimer = setTimeout(() => this.#tryBetter(turn), POLL_MS);
-  }
-
-  /** Tries the streams once more and goes on reading if they are still blocked. */
-  #tryBetter(turn) {
-    if (turn !== this.#turn) return;
-    const probeTurn = this.#turn;
-    const close = this.#openWebSocket(
-      WS_FIRST_MS,
-      () => {
-        if (probeTurn !== this.#turn) return false;
-        this.#drop();
-        this.#close = close;
-        this.#opened('ws');
-        return true;
-      },
-      (spoken, code) => {
-        if (spoken === null) {
-          if (probeTurn === this.#turn) this.#pollAgain(probeTurn);
-          return;
-        }
-        if (this.way !== 'ws') return;
-        this.#drop();
-        if (code >= 4000 && code < 4100) return this.end();
-        this.#failures += 1;
-        this.#again(wait(this.#failures));
-      },
-    );
-  }
-
-  async #pollAgain(turn) {
-    const refused = await this.#poll();
-    if (turn !== this.#turn) return;
-    if (refused === 401 || refused === 404) return this.end();
-    if (refused !== null) {
-      // Not even this: start from the best way again.
-      this.#drop();
-      this.#failures += 1;
-      return this.#again(wait(this.#failures));
+    for (let refusals = 0; refusals < 2 && now() >= this.blockedUntil; refusals += 1) {
+      const { taken, how, code } = await this.#attempt('ws', isOver);
+      if (taken || isOver()) return;
+      if (isFinal(code)) return this.#end();
+      if (how === 'silent') break;
+      // Browsers hide why a handshake was refused: a plain request tells.
+      if (!(await this.#mayGoOn(isOver))) return;
+      await pause(REFUSED_PAUSE_MS);
+      if (isOver()) return;
     }
-    this.#heard();
-    this.#changed();
-    this.#pollTimer = setTimeout(() => this.#tryBetter(turn), POLL_MS);
+    const { taken } = await this.#attempt('sse', isOver);
+    if (taken || isOver() || !(await this.#mayGoOn(isOver))) return;
+    this.#poll(course);
   }
 
-  #opened(way) {
-    this.way = way;
-    this.#heard();
-    this.#changed();
-    return true;
+  /** Tries one transport; takes the connection if it speaks. */
+  async #attempt(transport, isOver) {
+    const connection = this.#open(transport);
+    const first = await connection.first;
+    if (isOver() || first.how !== 'spoke') {
+      connection.close();
+      return { taken: false, ...first };
+    }
+    this.#take(connection);
+    return { taken: true, ...first };
   }
 
-  /** Heard and understood: the next failure is a first one again. */
-  understood() {
-    this.#failures = 0;
+  #take(connection) {
+    const course = this.#newCourse();
+    this.#drop();
+    this.connection = connection;
+    this.heard = now();
+    this.owner.onBegin();
+    if (connection.transport === 'ws') {
+      this.blockedUntil = 0;
+    } else {
+      this.blockedUntil = now() + BETTER_MS;
+      this.timer = setTimeout(() => this.#better(course, ['ws'], BETTER_MS), BETTER_MS);
+    }
+    this.#set('open');
+    connection.deliver(
+      (text) => this.#hear(text),
+      (code) => this.#lost(connection, code),
+    );
   }
 
-  /** Whether the server says that this event is not there for us. */
-  async #isRefused() {
+  #hear(text) {
+    this.heard = now();
+    if (this.failures > 0 && now() - this.connection.opened > GOOD_MS) this.failures = 0;
+    let message;
     try {
-      const answer = await fetch(`/api/events/${this.#event}/`, { cache: 'no-store', signal: AbortSignal.timeout(4_000) });
-      return answer.status === 401 || answer.status === 404;
+      message = JSON.parse(text);
     } catch {
-      // No answer says nothing about the event.
+      // Whatever spoke there, it was not our server.
+      return;
+    }
+    this.owner.onMessage(message);
+  }
+
+  #lost(connection, code) {
+    const lasted = now() - connection.opened;
+    if (isFinal(code)) this.#end();
+    else if (code >= 4200 && code < 4300 && lasted > GOOD_MS) this.#search();
+    else this.#wait();
+  }
+
+  /** Waits and searches again. */
+  #wait() {
+    const course = this.#newCourse();
+    this.#drop();
+    const most = Math.min(BACK_OFF_MAX_MS, BACK_OFF_MS * 2 ** this.failures);
+    this.failures = Math.min(this.failures + 1, 16);
+    // Full jitter: a hall full of phones must not come back at once.
+    const wait = Math.random() * most;
+    this.timer = setTimeout(() => course === this.course && this.#search(), wait);
+    this.#set('reconnecting', now() + wait);
+  }
+
+  /** Whether the server answers and lets us look; if not, what follows from that is done. */
+  async #mayGoOn(isOver) {
+    try {
+      await get(`/api/events/${this.event}/`);
+      return !isOver();
+    } catch (error) {
+      if (isOver()) return false;
+      if (error instanceof Refused) this.#end();
+      else this.#wait();
       return false;
     }
   }
+
+  /** Reads everything now and every 15 s, and looks for a stream beside it. */
+  async #poll(course) {
+    if (this.phase === 'polling') this.#scheduleBetter(course);
+    const api = `/api/events/${this.event}`;
+    while (course === this.course) {
+      try {
+        const [event, leaderboard, schedule, results, announcements] = await Promise.all([
+          get(`${api}/`),
+          get(`${api}/leaderboard/`),
+          get(`${api}/schedule/`),
+          getAll(`${api}/results/`),
+          getAll(`${api}/announcements/`),
+        ]);
+        if (course !== this.course) return;
+        this.heard = now();
+        this.failures = 0;
+        this.owner.onWhole({ event, leaderboard, schedule, results, announcements });
+      } catch (error) {
+        if (course !== this.course) return;
+        if (error instanceof Refused) this.#end();
+        else this.#wait();
+        return;
+      }
+      if (this.phase !== 'polling') {
+        this.#set('polling');
+        this.#scheduleBetter(course);
+      }
+      await pause(POLL_MS);
+    }
+  }
+
+  #scheduleBetter(course) {
+    // The first time soon: when an outage has just ended, all ways are open again.
+    const [soon, later] = [SOON_MS, POLL_MS].map((ms) => ms * (1 + Math.random()));
+    this.timer = setTimeout(() => this.#better(course, ['ws', 'sse'], later), soon);
+  }
+
+  /** Tries better ways beside the present one, which ends only when another speaks. */
+  async #better(course, transports, wait) {
+    const isOver = () => course !== this.course;
+    for (const transport of transports) {
+      if (isOver()) return;
+      const { taken } = await this.#attempt(transport, isOver);
+      if (taken || isOver()) return;
+    }
+    this.blockedUntil = now() + BETTER_MS;
+    this.timer = setTimeout(() => this.#better(course, transports, wait), wait);
+  }
+
+  #end() {
+    this.#newCourse();
+    this.#drop();
+    this.#set('ended');
+  }
 }
+
+/** Close codes after which there is no coming back. */
+const isFinal = (code) => code >= 4000 && code < 4100;

@@ -1,290 +1,532 @@
-// Draws the event. It reads the state and changes nothing but elements; the same shapes stand in
-// the server's templates. Every word from outside becomes text, never markup.
+// Draws what is known. The server has drawn the same when it sent the page (scoreboard.rs); what
+// stands in one stands in the other. Text from outside passes one function and is never markup.
 
-/** Results under "Latest results". */
-const LATEST_MAX = 8;
-/** How long a row that moved is marked. */
+import { POLL_MS } from './link.js';
+import { counts, loudness } from './state.js';
+
+/** Without a word for so long, what is shown is stale. */
+const STALE_MS = 12_000;
+/** How long a change is marked. */
 const MARK_MS = 8_000;
-const LIVE = new Set(['LIVE', 'PAUSED']);
-const RANK = { URGENT: 0, HIGH: 1, NORMAL: 2, LOW: 3 };
+/** A screen reader hears at most one sentence in this time. */
+const SENTENCE_MS = 5_000;
+/** Sentences that wait for their turn; older ones are not news any more. */
+const SENTENCES_MAX = 2;
+/** How long a word about the connection stays. */
+const NOTE_MS = 5_000;
+const LATEST_MAX = 20;
+const SHOWN_FIXTURES_MIN = 6;
+/** Oldest first, so that a day groups with itself. */
+const byStart = (one, other) => Date.parse(one.start_at) - Date.parse(other.start_at) || one.number - other.number;
 
-/** What could reorder or steer a line is shown as what it is: a stranger. */
-const STEERING = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-export function safe(text) {
-  return String(text ?? '').replace(/[\n\r\t]/g, ' ').replace(STEERING, '\ufffd');
+/** Text without anything that could reorder a line or hide in it: `display_safe` of the server. */
+function safe(text) {
+  return String(text)
+    .replace(/[\t\n\r]/g, ' ')
+    .replace(
+      // eslint-disable-next-line no-control-regex
+      /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
+      '\ufffd',
+    );
 }
 
-/** An element. Strings become text; `null` and `false` nothing. */
-function h(tag, attributes, ...children) {
+/** An element. `classes` may be empty; strings among the children become safe text. */
+function el(tag, classes, ...children) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : value);
+  if (classes) element.className = classes;
+  for (const child of children) {
+    if (child !== null && child !== '') element.append(child instanceof Node ? child : safe(child));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
-const bdi = (text, className) => h('bdi', className ? { class: className } : null, safe(text));
-/** Parts of a line, with a dot between those that say something. */
-const line = (...parts) => parts.filter(Boolean).flatMap((part, at) => (at === 0 ? [part] : [' · ', part]));
+const bdi = (text, classes = '') => el('bdi', classes, text);
 
-export class View {
-  #zone;
-  #clock;
-  #clockSeconds;
-  #day;
-  #own;
-  /** Days that the reader has opened or closed. */
-  #toggled = new Map();
-  /** Team → `{key, until}`: what its row said, and until when it is marked. */
-  #rows = new Map();
-  #seen = new Set();
+const drawn = new WeakMap();
 
-  constructor(zone) {
+/**
+ * Makes the children of `parent` show `items`. What did not change is left alone: nothing flickers,
+ * and a screen reader hears an alert once.
+ * @param {{key: string, data: unknown, make: () => Element}[]} items
+ */
+function sync(parent, items) {
+  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  let next = parent.firstChild;
+  for (const { key, data, make } of items) {
+    const sign = JSON.stringify(data);
+    let child = old.get(key);
+    if (!child || drawn.get(child) !== sign) {
+      child = make();
+      child.dataset.key = key;
+      drawn.set(child, sign);
+    }
+    if (child === next) next = next.nextSibling;
+    else parent.insertBefore(child, next);
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+}
+
+const empty = (words, tag = 'p') => ({ key: 'empty', data: words, make: () => el(tag, 'empty', words) });
+
+/** Times in the zone of the event. */
+class Zone {
+  constructor(name) {
+    this.name = name;
     const format = (options) => {
       try {
-        return new Intl.DateTimeFormat('en-GB', { timeZone: zone, ...options });
+        return new Intl.DateTimeFormat('en-GB', { ...options, timeZone: name });
       } catch {
-        return new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', ...options });
+        // A zone that this browser does not know.
+        return new Intl.DateTimeFormat('en-GB', { ...options, timeZone: 'UTC' });
       }
     };
-    this.#zone = zone;
-    this.#clock = format({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-    this.#clockSeconds = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-    this.#day = format({ weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' });
-    this.#own = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-    document.getElementById('fixtures').addEventListener('toggle', ({ target }) => {
-      if (target.dataset.byHand !== undefined) this.#toggled.set(target.dataset.day, target.open);
-    }, true);
-    document.getElementById('fixtures').addEventListener('click', ({ target }) => {
-      const day = target.closest('summary')?.parentElement;
-      if (day) day.dataset.byHand = '';
-    });
+    this.minutes = format({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+    this.seconds = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+    this.date = format({ weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+    this.names = format({ hour: 'numeric', timeZoneName: 'longOffset' });
   }
 
-  seconds(at) {
-    return this.#clockSeconds.format(at);
+  /** `22:00` */
+  time(at) {
+    return this.minutes.format(at);
   }
 
-  #dayName(at) {
-    const parts = Object.fromEntries(this.#day.formatToParts(at).map(({ type, value }) => [type, value]));
-    return `${parts.weekday} ${parts.day} ${parts.month} ${parts.year}`;
+  /** `23:27:13` */
+  timeWithSeconds(at) {
+    return this.seconds.format(at);
   }
 
-  draw(state, eventNow) {
-    if (state.event) {
-      document.getElementById('name').textContent = safe(state.event.name);
-      document.title = safe(state.event.name);
-    }
-    const fixtures = [...state.fixtures.values()].map(({ item }) => item);
-    fixtures.sort((a, b) => (a.start_at < b.start_at ? -1 : a.start_at > b.start_at ? 1 : a.number - b.number));
-    const resultOf = (item) => {
-      const result = state.results.get(item.fixture_id);
-      return result && result.state !== 'ANNULLED' ? result : null;
-    };
-    this.#cards('live', fixtures.filter((item) => LIVE.has(item.status)), resultOf, 'Nothing is being played.');
-    const latest = fixtures
-      .filter((item) => resultOf(item) && !LIVE.has(item.status))
-      .sort((a, b) => (resultOf(a).updated_at < resultOf(b).updated_at ? 1 : -1))
-      .slice(0, LATEST_MAX);
-    this.#cards('latest', latest, resultOf, 'No result yet.');
-    this.#tables(state.boards);
-    this.#fixtures(fixtures, resultOf, eventNow);
-    this.announcements(state, eventNow);
+  /** `Thursday 1 December 2022` */
+  day(at) {
+    const parts = this.date.formatToParts(at).filter(({ type }) => type !== 'literal');
+    return parts.map(({ value }) => value).join(' ');
   }
 
-  /** Those that stand, the loudest first; answers the emergencies. */
-  announcements(state, eventNow) {
-    const now = eventNow?.toISOString();
-    const standing = [...state.announcements.values()]
-      .filter(({ announcement }) => announcement && !(now && announcement.expires_at && announcement.expires_at <= now))
-      .sort((a, b) => this.#rank(a.announcement) - this.#rank(b.announcement) || b.pos - a.pos);
-    const shown = standing.map(({ announcement, pos }) => `${announcement.id} ${pos}`).join();
-    const root = document.getElementById('announcements');
-    if (root.dataset.shown !== shown) {
-      root.dataset.shown = shown;
-      const drawn = standing.map(({ announcement }) => this.#announcement(announcement));
-      root.replaceChildren(...(drawn.length ? drawn : [h('div', { class: 'none' }, 'Nothing has been announced.')]));
-    }
-    this.#emergency(standing.filter(({ announcement }) => announcement.type === 'EMERGENCY'));
+  /** `+03` */
+  offset(at) {
+    const name = this.names.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? 'GMT';
+    return (name.replace('GMT', '') || '+00').replace(/:00$/, '').replace('\u2212', '-');
   }
 
-  #rank({ type, priority }) {
-    return type === 'EMERGENCY' ? -1 : RANK[priority] ?? 2;
-  }
-
-  #announcement({ id, title, message, type, priority, created_at: at, expires_at: until }) {
-    const words = { WEATHER: 'WEATHER', SCHEDULE: 'SCHEDULE', RESULT: 'RESULTS', GENERAL: 'INFO' };
-    const word = type === 'EMERGENCY' || priority === 'URGENT' || priority === 'HIGH'
-      ? (type === 'EMERGENCY' ? type : priority)
-      : words[type] ?? 'INFO';
-    const isLoud = type === 'EMERGENCY' || priority === 'URGENT';
-    const time = this.#clock.format(new Date(at)) + (until ? `, until ${this.#clock.format(new Date(until))}` : '');
-    return h('article', { 'data-announcement': id, class: isLoud ? 'loud' : null },
-      h('span', { class: 'word' }, word), h('h3', null, bdi(title)), h('p', null, bdi(message)), h('span', { class: 'meta' }, time));
-  }
-
-  /** Covers the window until it is withdrawn, or somebody looks behind it. */
-  #emergency(standing) {
-    const root = document.getElementById('emergency');
-    const open = standing.filter(({ announcement, pos }) => !this.#seen.has(`${announcement.id} ${pos}`));
-    const shown = open.map(({ announcement, pos }) => `${announcement.id} ${pos}`).join();
-    if (root.dataset.shown === shown) return;
-    root.dataset.shown = shown;
-    document.getElementById('page').inert = open.length > 0;
-    root.classList.toggle('covers', open.length > 0);
-    if (open.length === 0) return root.replaceChildren();
-    const behind = h('button', { type: 'button' }, 'Show the scores');
-    behind.addEventListener('click', () => {
-      for (const { announcement, pos } of open) this.#seen.add(`${announcement.id} ${pos}`);
-      this.#emergency(standing);
-    });
-    root.replaceChildren(h('section', { role: 'alert' },
-      open.map(({ announcement }) => [
-        h('p', { class: 'word' }, '!! EMERGENCY'),
-        h('h2', null, bdi(announcement.title)),
-        h('p', null, bdi(announcement.message)),
-        h('p', { class: 'meta' }, `posted ${this.#clock.format(new Date(announcement.created_at))}`),
-      ]), behind));
-  }
-
-  #cards(id, items, resultOf, none) {
-    const cards = items.map((item) => {
-      const result = resultOf(item);
-      const side = (team, slot, points) => h('div', { class: 'side' }, bdi(name(team, slot)), ' ', h('b', { class: 'points' }, points ?? '-'));
-      const goals = (team) => h('p', { class: 'goals' }, bdi(scored(result, team.id)));
-      return h('article', { class: 'card', 'data-status': item.status },
-        side(item.home_team, item.home_slot, result?.home_score), goals(item.home_team),
-        side(item.away_team, item.away_slot, result?.away_score), goals(item.away_team),
-        h('p', { class: 'meta' }, line(word(item, result), beyond(result), `#${item.number}`, stage(item), place(item))));
-    });
-    document.getElementById(id).replaceChildren(...(cards.length ? cards : [h('p', { class: 'none' }, none)]));
-  }
-
-  #tables(boards) {
-    const now = performance.now();
-    const groups = [...boards.keys()].sort((a, b) => (a ?? '').localeCompare(b ?? '', 'en', { numeric: true }));
-    const tables = groups.map((group) => {
-      const rows = boards.get(group);
-      const open = rows.reduce((sum, row) => sum + row.live + row.provisional, 0);
-      const played = rows.reduce((sum, row) => sum + row.played, 0);
-      const standing = played === 0 ? null : h('span', { class: 'standing' }, open === 0 ? 'OFFICIAL' : 'UNOFFICIAL');
-      return h('table', null,
-        h('caption', null, group === null ? 'Standings' : `Group ${safe(group)}`, ' ', standing),
-        heading(), h('tbody', null, rows.map((row) => this.#row(row, now))));
-    });
-    document.getElementById('tables').replaceChildren(...(tables.length ? tables : [h('p', { class: 'none' }, 'There is no table yet.')]));
-  }
-
-  #row(row, now) {
-    const key = `${row.position} ${row.points}`;
-    const known = this.#rows.get(row.team_id);
-    if (!known || known.key !== key) this.#rows.set(row.team_id, { key, until: known ? now + MARK_MS : 0 });
-    const isChanged = this.#rows.get(row.team_id).until > now;
-    const cell = (value, className) => h('td', className ? { class: className } : null, String(value));
-    const classes = [row.live > 0 && 'live', isChanged && 'changed'].filter(Boolean).join(' ');
-    return h('tr', { 'data-team': row.team_id, class: classes || null },
-      h('td', null, h('span', { class: 'position' }, String(row.position)), row.shared && h('abbr', { title: 'shared' }, '=')),
-      h('th', { scope: 'row' }, bdi(row.team_name, 'team_name'), row.live > 0 && h('abbr', { class: 'mark', title: 'playing now' }, '*')),
-      cell(row.played), cell(row.won, 'wide'), cell(row.drawn, 'wide'), cell(row.lost, 'wide'),
-      cell(row.gf, 'wider'), cell(row.ga, 'wider'), cell(row.gd > 0 ? `+${row.gd}` : row.gd), cell(row.points, 'points'));
-  }
-
-  /** Takes the marks off rows that moved a while ago. */
-  unmark() {
-    const now = performance.now();
-    for (const row of document.querySelectorAll('tr.changed')) {
-      if ((this.#rows.get(Number(row.dataset.team))?.until ?? 0) <= now) row.classList.remove('changed');
-    }
-  }
-
-  #fixtures(fixtures, resultOf, eventNow) {
-    const days = new Map();
-    for (const item of fixtures) {
-      const name = this.#dayName(new Date(item.start_at));
-      if (!days.has(name)) days.set(name, []);
-      days.get(name).push(item);
-    }
-    const names = [...days.keys()];
-    const now = eventNow?.toISOString() ?? '';
-    const today = eventNow ? this.#dayName(eventNow) : null;
-    const next = names.includes(today) ? today : names.find((name) => days.get(name).some(({ start_at: at }) => at >= now)) ?? names.at(-1);
-    const drawn = names.map((name) => {
-      const items = days.get(name);
-      const isOpen = this.#toggled.get(name) ?? name === next;
-      return h('details', { 'data-day': name, open: isOpen },
-        h('summary', null, h('h3', null, name), ' ', h('span', { class: 'meta' }, String(items.length))),
-        h('ul', null, items.map((item) => this.#fixture(item, resultOf(item)))));
-    });
-    // What is over stands behind one line, so that today is seen first.
-    const earlier = drawn.splice(0, Math.max(0, names.indexOf(next)));
-    if (earlier.length > 0) {
-      drawn.unshift(h('details', { class: 'earlier', 'data-day': 'earlier', open: this.#toggled.get('earlier') ?? false },
-        h('summary', null, h('h3', null, 'Earlier'), ' ', h('span', { class: 'meta' }, `${earlier.length} days`)), earlier));
-    }
-    document.getElementById('fixtures').replaceChildren(...(drawn.length ? drawn : [h('p', { class: 'none' }, 'No fixture yet.')]));
-  }
-
-  #fixture(item, result) {
-    const at = new Date(item.start_at);
-    const score = result ? `${result.home_score}-${result.away_score}` : 'v';
-    return h('li', { 'data-fixture': item.fixture_id, 'data-status': item.status },
-      h('time', { datetime: item.start_at }, this.#clock.format(at)),
-      h('span', { class: 'pair' }, bdi(name(item.home_team, item.home_slot), 'home'), ' ', h('span', { class: 'score' }, score), ' ', bdi(name(item.away_team, item.away_slot), 'away')),
-      h('span', { class: 'meta' }, line(`#${item.number}`, beyond(result), word(item, result), stage(item), place(item))));
-  }
-
-  /** The reader's own time, where it is another. */
-  zoneNote(eventNow, offset) {
-    const note = document.getElementById('zone');
-    const theirs = this.#clock.format(eventNow);
-    const own = this.#own.format(eventNow);
-    note.textContent = `Times in ${this.#zone} (${offset})` + (theirs === own ? '' : `. It is ${theirs} there and ${own} here.`);
+  element(at, text = this.time(at)) {
+    const time = el('time', '', text);
+    time.dateTime = new Date(at).toISOString();
+    return time;
   }
 }
 
-const name = (team, slot) => (team.id === null && slot ? slot : team.name);
-const place = (item) => [item.venue.name, item.area].some(Boolean) && bdi([item.venue.name, item.area].filter(Boolean).join(', '));
-const stage = (item) => [item.group, item.round].some(Boolean) && bdi([item.group && `Group ${item.group}`, item.round].filter(Boolean).join(', '));
+/** `0:47`, `1:02:03` */
+function minutes(ms) {
+  const s = Math.floor(ms / 1000);
+  const two = (number) => String(number).padStart(2, '0');
+  const hours = Math.floor(s / 3600);
+  return hours > 0
+    ? `${hours}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`
+    : `${Math.floor(s / 60)}:${two(s % 60)}`;
+}
 
+const sideName = (team, slot) => (team.id === null && slot ? slot : team.name);
+const homeName = (fixture) => sideName(fixture.home_team, fixture.home_slot);
+const awayName = (fixture) => sideName(fixture.away_team, fixture.away_slot);
+const score = (result) => `${result.home_score}-${result.away_score}`;
+
+/** `a.e.t., 4-2 on penalties`; empty after regular time. */
 function beyond(result) {
-  if (!result) return null;
-  if (result.pen_home !== null && result.pen_away !== null) return `${result.pen_home}-${result.pen_away} pens`;
-  return result.ft_home === null ? null : 'a.e.t.';
-}
-
-function word(item, result) {
-  if (item.status === 'LIVE' && result?.minute) return `LIVE, as of ${result.minute}'`;
-  if (item.status === 'SCHEDULED' && !result) return null;
-  if (item.status === 'FINISHED' && result) return result.state === 'OFFICIAL' ? 'OFFICIAL' : 'UNOFFICIAL';
-  return item.status;
-}
-
-function scored(result, team) {
-  return (result?.goals ?? []).filter((goal) => goal.team_id === team).map((goal) => {
-    const added = goal.added ? `+${goal.added}` : '';
-    const how = goal.own_goal ? ' (og)' : goal.penalty ? ' (pen)' : '';
-    return `${goal.minute}${added}'${goal.player ? ` ${goal.player}` : ''}${how}`;
-  }).join(', ');
-}
-
-function heading() {
-  const columns = [['#', 'Position'], ['Team'], ['P', 'Played'], ['W', 'Won', 'wide'], ['D', 'Drawn', 'wide'], ['L', 'Lost', 'wide'],
-    ['GF', 'Goals for', 'wider'], ['GA', 'Goals against', 'wider'], ['GD', 'Goal difference'], ['Pts', 'Points']];
-  return h('thead', null, h('tr', null, columns.map(([short, long, className]) =>
-    h('th', { scope: 'col', class: className }, long ? h('abbr', { title: long }, short) : short))));
-}
-
-/** One sentence about a message, for those who listen to the page. */
-export function sentence(message, state) {
-  if (message.type === 'announcement_update') {
-    const { title, message: text } = message.data.announcement;
-    return safe(`Announcement: ${title}. ${text}`);
+  const parts = [];
+  if (result.ft_home !== null) parts.push('a.e.t.');
+  if (result.pen_home !== null && result.pen_away !== null) {
+    parts.push(`${result.pen_home}-${result.pen_away} on penalties`);
   }
-  if (message.type !== 'result_update') return null;
-  const { result } = message.data;
-  const item = state.fixtures.get(result.fixture_id)?.item;
-  if (!item || result.home_score === null) return null;
-  const what = result.state === 'LIVE' ? 'Score' : 'Result';
-  return safe(`${what}: ${item.home_team.name} ${result.home_score}, ${item.away_team.name} ${result.away_score}`);
+  return parts.join(', ');
+}
+
+/** `Vargas 70' (own goal)` */
+function goal({ player, minute, added, own_goal: isOwn, penalty }) {
+  const how = isOwn ? ' (own goal)' : penalty ? ' (pen.)' : '';
+  return `${player ? `${player} ` : ''}${minute}${added ? `+${added}` : ''}'${how}`;
+}
+
+const goals = (result, team) =>
+  result.goals
+    .filter(({ team_id: of }) => of === team)
+    .map(goal)
+    .join(', ');
+
+function place(fixture) {
+  const venue = [fixture.area, fixture.venue.name].filter(Boolean).join(', ');
+  return [fixture.round, fixture.group && `Group ${fixture.group}`, venue].filter(Boolean).join(' \u00b7 ');
+}
+
+const isLive = ({ status }) => status === 'LIVE' || status === 'PAUSED';
+
+export class View {
+  constructor({ timezone, isDemo }) {
+    this.zone = new Zone(timezone);
+    this.isDemo = isDemo;
+    this.sentences = [];
+    this.spokeAt = -Infinity;
+    this.note = null;
+    this.emergencies = new Set();
+    this.hasDrawn = false;
+    this.part = new Proxy({}, { get: (_, id) => document.getElementById(id) });
+  }
+
+  /** Draws everything that changed. */
+  draw(state, link, now) {
+    const staleAfter = link.phase === 'polling' ? POLL_MS + STALE_MS : STALE_MS;
+    const isStale = link.phase !== 'ended' && link.age >= staleAfter;
+    if (state.event && state.event.timezone !== this.zone.name) this.zone = new Zone(state.event.timezone);
+    this.#drawConnection(state, link, now, isStale);
+    this.#speakNext(now);
+    if (link.phase === 'ended') {
+      this.#drawEnd();
+      return;
+    }
+    // While a first or another log is told, the page shows what it was sent or told before.
+    if (!state.isComplete) return;
+    this.#drawName(state.event);
+    this.#drawAnnouncements(state, state.eventTime(now));
+    const schedule = [...(state.schedule ?? [])].sort(byStart);
+    this.#drawCards(schedule, state, now);
+    this.#drawBoards(state, now);
+    if (state.mayShowResults) this.#drawSchedule(schedule, state, now);
+    this.#drawLatest(state);
+    this.hasDrawn = true;
+  }
+
+  /** How the page is connected, how old it is, and what time it is there. */
+  #drawConnection(state, link, now, isStale) {
+    const root = document.documentElement;
+    // The event clock stands still when nobody can know it.
+    const seen = isStale || link.phase === 'ended' ? link.heard : now;
+    const time = state.eventTime(seen);
+    const rate = state.clock.rate;
+    const [word, words] = this.#badge(state, link, now, isStale, time);
+    const { badge, clock, demo, note, printed } = this.part;
+    if (badge.dataset.state !== word) badge.dataset.state = word;
+    setText(badge, words);
+    root.classList.toggle('stale', isStale || link.phase === 'ended');
+    root.dataset.pos = String(state.shownPos);
+    const clockWords = `${this.zone.timeWithSeconds(time)} ${this.zone.offset(time)}`;
+    setText(clock, clockWords);
+    setText(printed, clockWords);
+    const isUnusual = rate !== 1;
+    demo.hidden = !this.isDemo && !isUnusual;
+    setText(demo, isUnusual && rate > 0 ? `DEMO x${rate}` : 'DEMO');
+    if (this.note && now - this.note.at > NOTE_MS) this.note = null;
+    setText(note, isStale && link.phase === 'reconnecting' ? retry(link, now) : (this.note?.text ?? ''));
+  }
+
+  #badge(state, link, now, isStale, time) {
+    if (link.phase === 'ended') return ['ended', 'ENDED'];
+    if (isStale) return ['stale', `STALE ${minutes(link.age)}, as of ${this.zone.timeWithSeconds(time)}`];
+    const age = Math.floor(link.age / 1000);
+    if (link.phase === 'polling') return ['polling', `POLLING every ${POLL_MS / 1000} s, data ${age} s old`];
+    if (link.phase === 'open' && state.isCaughtUp) {
+      return link.transport === 'ws' ? ['live-ws', `LIVE ${age} s`] : ['live-sse', `LIVE (events) ${age} s`];
+    }
+    if (link.phase === 'connecting' || !state.isComplete) return ['connecting', 'CONNECTING'];
+    return ['reconnecting', retry(link, now)];
+  }
+
+  #drawEnd() {
+    const { ended, main, alerts } = this.part;
+    if (!ended.hidden) return;
+    // What was shown may be for others only by now.
+    main.replaceChildren();
+    alerts.replaceChildren();
+    ended.textContent = 'This event is not shown here any more. Load the page again to see whether it is back.';
+    ended.hidden = false;
+  }
+
+  #drawName(event) {
+    const name = event ? safe(event.name) : null;
+    if (name === null || name === this.shownName) return;
+    this.shownName = name;
+    this.part.name.replaceChildren(bdi(name));
+    document.title = this.isDemo ? `${name} (DEMO)` : name;
+    const zone = document.querySelector('.zone');
+    zone?.replaceChildren('Times in ', bdi(event.timezone));
+  }
+
+  #drawAnnouncements(state, time) {
+    const rank = ['EMERGENCY', 'URGENT', 'HIGH', 'INFO', 'LOW'];
+    const active = [...state.announcements.values()]
+      .filter(({ expires_at: end }) => end === null || Date.parse(end) > time)
+      .sort((one, other) => rank.indexOf(loudness(one)) - rank.indexOf(loudness(other)) || other.id - one.id);
+    const alerts = active.filter((one) => ['EMERGENCY', 'URGENT'].includes(loudness(one)));
+    const notices = active.filter((one) => ['HIGH', 'INFO'].includes(loudness(one)));
+    sync(this.part.alerts, alerts.map((one) => ({ key: `${one.id}`, data: one, make: () => this.#alert(one) })));
+    const calledOff = { key: 'off', data: 'off', make: cancelled };
+    sync(this.part.notices, [
+      ...(state.event?.status === 'CANCELLED' ? [calledOff] : []),
+      ...notices.map((one) => ({ key: `${one.id}`, data: one, make: () => this.#notice(one) })),
+    ]);
+    const emergencies = new Set(alerts.filter((one) => one.type === 'EMERGENCY').map(({ id }) => id));
+    // A new one must be seen by whoever has scrolled away.
+    if (this.hasDrawn && [...emergencies].some((id) => !this.emergencies.has(id))) scrollTo(0, 0);
+    this.emergencies = emergencies;
+  }
+
+  #alert(announcement) {
+    const isEmergency = announcement.type === 'EMERGENCY';
+    const until = announcement.expires_at
+      ? `until ${this.zone.time(Date.parse(announcement.expires_at))}`
+      : 'until it is taken back';
+    const said = this.zone.element(Date.parse(announcement.created_at));
+    const alert = el('article', isEmergency ? 'alert emergency' : 'alert',
+      el('p', 'word', loudness(announcement)),
+      el('h2', '', bdi(announcement.title)),
+      el('p', 'message', bdi(announcement.message)),
+      el('p', 'when', 'said ', said, `, ${until}`),
+    );
+    alert.setAttribute('role', 'alert');
+    if (isEmergency) {
+      const link = el('a', 'button', 'Show the scores');
+      link.href = '#scores';
+      alert.append(link);
+    }
+    return alert;
+  }
+
+  #notice(announcement) {
+    const end = announcement.expires_at;
+    return el('article', `notice ${loudness(announcement).toLowerCase()}`,
+      el('p', 'word', loudness(announcement)),
+      el('h3', '', bdi(announcement.title)),
+      el('p', 'message', bdi(announcement.message)),
+      el('p', 'when', this.zone.element(Date.parse(announcement.created_at)),
+        end ? `, until ${this.zone.time(Date.parse(end))}` : ''),
+    );
+  }
+
+  #drawCards(schedule, state, now) {
+    const cards = schedule.filter(isLive).map((fixture) => {
+      const result = state.results.get(fixture.fixture_id);
+      const counted = counts(result) ? result : null;
+      const marks = ['home', 'away'].map((side) => isMarked(state, `${side} ${fixture.fixture_id}`, now));
+      const data = [fixture, counted, marks];
+      return { key: `${fixture.fixture_id}`, data, make: () => card(fixture, counted, marks) };
+    });
+    sync(this.part.cards, cards.length > 0 ? cards : [empty('Nothing is being played now.')]);
+  }
+
+  #drawBoards(state, now) {
+    const live = (rows) => rows.reduce((sum, row) => sum + row.live, 0) / 2;
+    const boards = [...state.boards]
+      .filter(([, rows]) => rows.length > 0)
+      .sort(([one, a], [other, b]) =>
+        // What is being played comes first.
+        (live(a) === 0) - (live(b) === 0) || String(one).localeCompare(String(other), 'en', { numeric: true }));
+    const items = boards.map(([group, rows]) => {
+      const marks = rows.map((row) => isMarked(state, `row ${row.team_id}`, now) && state.marks.get(`row ${row.team_id}`));
+      return { key: `${group}`, data: [rows, marks], make: () => board(group, rows, live(rows), marks) };
+    });
+    sync(this.part.boards, items.length > 0 ? items : [empty('No table yet.')]);
+  }
+
+  #drawSchedule(schedule, state, now) {
+    const time = state.eventTime(now);
+    const isOver = ({ status, start_at: start }) =>
+      status === 'FINISHED' || status === 'ABANDONED' || (status === 'CANCELLED' && Date.parse(start) <= time);
+    const upcoming = schedule.filter((fixture) => !isOver(fixture) && !isLive(fixture));
+    const finished = schedule.filter(isOver).reverse();
+    this.#drawDays('upcoming', upcoming, state, 'Nothing more to come.');
+    this.#drawDays('finished', finished, state, 'Nothing was played yet.');
+  }
+
+  #drawDays(id, fixtures, state, nothing) {
+    const days = new Map();
+    for (const fixture of fixtures) {
+      const title = this.zone.day(Date.parse(fixture.start_at));
+      if (!days.has(title)) days.set(title, []);
+      days.get(title).push(fixture);
+    }
+    const [shown, more] = [[], []];
+    let count = 0;
+    for (const [title, ofDay] of days) {
+      const lines = ofDay.map((fixture) => [fixture, state.results.get(fixture.fixture_id) ?? null]);
+      const item = { key: title, data: [lines, this.zone.name], make: () => this.#day(title, lines) };
+      (count < SHOWN_FIXTURES_MIN ? shown : more).push(item);
+      if (shown.at(-1) === item) count += ofDay.length;
+    }
+    sync(this.part[id], shown.length > 0 ? shown : [empty(nothing)]);
+    const details = this.part[`${id}-more`];
+    details.hidden = more.length === 0;
+    setText(details.querySelector('summary span'), String(fixtures.length - count));
+    sync(details.querySelector('div'), more);
+  }
+
+  #day(title, lines) {
+    const list = el('ul', 'fixtures');
+    for (const [fixture, result] of lines) list.append(this.#line(fixture, counts(result ?? undefined) ? result : null));
+    const offset = this.zone.offset(Date.parse(lines[0][0].start_at));
+    return el('section', 'day', el('h4', '', title, ' ', el('span', '', offset)), list);
+  }
+
+  #line(fixture, result) {
+    const word = fixture.status === 'FINISHED' ? 'FT' : fixture.status === 'SCHEDULED' ? '' : fixture.status;
+    const details = [result && beyond(result), place(fixture)].filter(Boolean).join(' \u00b7 ');
+    const pair = el('span', 'pair',
+      bdi(homeName(fixture)), ' ', el('b', '', result ? score(result) : 'v'), ' ', bdi(awayName(fixture)));
+    return el('li', '', this.zone.element(Date.parse(fixture.start_at)), ' ', pair,
+      word && ' ', word && el('strong', 'word', word), ' ', el('small', '', bdi(details)));
+  }
+
+  #drawLatest(state) {
+    const fixtures = new Map(state.schedule?.map((fixture) => [fixture.fixture_id, fixture]));
+    const entries = [...state.news.values()].sort((one, other) => other.at - one.at || other.pos - one.pos);
+    const shown = [];
+    const confirmed = new Set();
+    for (const entry of entries) {
+      if (shown.length === LATEST_MAX) break;
+      if (entry.kind === 'result') {
+        // A result and its confirmation are one piece of news.
+        const key = `${entry.result.fixture_id} ${score(entry.result)}`;
+        if (entry.word === 'FT' && confirmed.has(key)) continue;
+        if (entry.word === 'OFFICIAL') confirmed.add(key);
+      }
+      const fixture = fixtures.get(entry.result?.fixture_id ?? entry.fixture?.fixture_id) ?? entry.fixture ?? null;
+      if (entry.kind !== 'announcement' && !fixture) continue;
+      const data = [entry, fixture && [homeName(fixture), awayName(fixture)], this.zone.name];
+      shown.push({ key: `${entry.pos}`, data, make: () => this.#entry(entry, fixture) });
+    }
+    sync(this.part.latest, shown.length > 0 ? shown : [empty('Nothing yet.', 'li')]);
+  }
+
+  #entry(entry, fixture) {
+    const words = el('span', '');
+    if (entry.kind === 'announcement') words.append(bdi(entry.announcement.title));
+    else words.append(bdi(homeName(fixture)), safe(` ${middle(entry)} `), bdi(awayName(fixture)));
+    const scored = entry.word === 'GOAL' ? entry.result.goals.at(-1) : null;
+    const more = scored ? goal(scored) : entry.kind === 'result' ? beyond(entry.result) : '';
+    if (more) words.append(' (', bdi(more), ')');
+    return el('li', '', this.zone.element(entry.at), ' ', el('strong', 'word', entry.word), ' ', words);
+  }
+
+  /** Says what happened to those who listen instead of looking. */
+  tell(happened, state, now) {
+    const sentence = this.#sentence(happened, state, now);
+    if (!sentence) return;
+    this.sentences.push(safe(sentence));
+    if (this.sentences.length > SENTENCES_MAX) this.sentences.shift();
+  }
+
+  #sentence(happened, state, now) {
+    if (happened.kind === 'back') {
+      const changes = happened.changes === 1 ? '1 change' : `${happened.changes} changes`;
+      this.note = { text: `Back online: ${changes} caught up`, at: now };
+      return this.note.text;
+    }
+    if (!happened.word) return null;
+    if (happened.kind === 'announcement') {
+      // Louder ones speak for themselves, as alerts.
+      return ['HIGH', 'INFO'].includes(happened.word) ? `Announcement: ${happened.announcement.title}` : null;
+    }
+    const id = happened.result?.fixture_id ?? happened.fixture.fixture_id;
+    const fixture = state.schedule?.find(({ fixture_id: known }) => known === id) ?? happened.fixture;
+    const words = {
+      GOAL: 'Goal', SCORE: 'Score', FT: 'Full time', CORRECTED: 'Corrected', REMOVED: 'Result removed',
+      STARTED: 'Started', PAUSED: 'Paused', POSTPONED: 'Postponed', CANCELLED: 'Cancelled', ABANDONED: 'Abandoned',
+      MOVED: 'Moved',
+    };
+    const word = words[happened.word];
+    return word && fixture ? `${word}: ${homeName(fixture)} ${middle(happened)} ${awayName(fixture)}` : null;
+  }
+
+  #speakNext(now) {
+    if (this.sentences.length === 0 || now - this.spokeAt < SENTENCE_MS) return;
+    this.spokeAt = now;
+    this.part.spoken.textContent = this.sentences.shift();
+  }
+}
+
+/** Leaves a text alone that is there already: selections and screen readers keep their place. */
+function setText(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+function retry(link, now) {
+  const seconds = link.retryAt === null ? 0 : Math.ceil((link.retryAt - now) / 1000);
+  return seconds > 0 ? `RECONNECTING in ${seconds} s` : 'RECONNECTING';
+}
+
+function isMarked(state, key, now) {
+  const mark = state.marks.get(key);
+  return mark !== undefined && now - mark.at < MARK_MS;
+}
+
+/** What stands between the names. */
+const middle = ({ kind, result }) => (kind === 'result' && counts(result) ? score(result) : 'v');
+
+function cancelled() {
+  return el('article', 'notice high', el('p', 'word', 'CANCELLED'), el('h3', '', 'This event was called off'));
+}
+
+function card(fixture, result, [isHomeMarked, isAwayMarked]) {
+  const side = (name, points, isMarked) =>
+    el('p', 'side', bdi(name, 'team'), ' ', el('b', isMarked ? 'points changed' : 'points', points ?? '\u2013'));
+  const state = el('p', 'state', el('strong', 'live', fixture.status));
+  if (result && result.minute !== null) state.append(' ', el('span', '', `as of ${result.minute}'`));
+  if (result && beyond(result)) state.append(' ', el('span', '', beyond(result)));
+  return el('article', 'card',
+    state,
+    side(homeName(fixture), result && String(result.home_score), isHomeMarked),
+    el('p', 'goals', bdi(result ? goals(result, fixture.home_team.id) : '')),
+    side(awayName(fixture), result && String(result.away_score), isAwayMarked),
+    el('p', 'goals', bdi(result ? goals(result, fixture.away_team.id) : '')),
+    el('p', 'place', bdi(place(fixture))),
+  );
+}
+
+/** Heading, title, and class of the columns of a table. */
+const COLUMNS = [
+  ['#', 'place', 'pos'], ['Team', '', 'name'], ['P', 'played', ''], ['W', 'won', 'more'], ['D', 'drawn', 'more'],
+  ['L', 'lost', 'more'], ['GF', 'goals for', 'more'], ['GA', 'goals against', 'more'], ['GD', 'goal difference', ''],
+  ['Pts', 'points', 'pts'],
+];
+
+function board(group, rows, live, marks) {
+  const heads = COLUMNS.map(([text, title, classes]) => {
+    const short = title ? el('abbr', '', text) : text;
+    if (title) short.title = title;
+    const head = el('th', classes, short);
+    head.scope = 'col';
+    return head;
+  });
+  const name = group === null ? 'Standings' : `Group ${group}`;
+  const table = el('table', '',
+    el('caption', '', bdi(name), ' ', el('span', 'standing', standing(rows, live))),
+    el('thead', '', el('tr', '', ...heads)),
+    el('tbody', '', ...rows.map((row, index) => tableRow(row, marks[index]))),
+  );
+  return el('div', 'panel board', table);
+}
+
+/** `UNOFFICIAL, 2 live`; empty before the first result. */
+function standing(rows, live) {
+  if (rows.every(({ played }) => played === 0)) return '';
+  if (live > 0) return `UNOFFICIAL, ${live} live`;
+  return rows.some(({ provisional }) => provisional > 0) ? 'UNOFFICIAL' : 'OFFICIAL';
+}
+
+function tableRow(row, mark) {
+  const name = el('th', 'name', bdi(row.team_name));
+  name.scope = 'row';
+  if (row.live > 0) name.append(' ', el('span', 'live', 'LIVE'));
+  if (mark && mark.text) name.append(' ', el('span', 'move', mark.text));
+  const difference = row.gd > 0 ? `+${row.gd}` : String(row.gd).replace('-', '\u2212');
+  const classes = [row.live > 0 && 'playing', mark && 'changed'].filter(Boolean).join(' ');
+  return el('tr', classes,
+    el('td', 'pos', row.shared ? `${row.position}=` : String(row.position)),
+    name,
+    ...[row.played].map((number) => el('td', '', String(number))),
+    ...[row.won, row.drawn, row.lost, row.gf, row.ga].map((number) => el('td', 'more', String(number))),
+    el('td', '', difference),
+    el('td', 'pts', String(row.points)),
+  );
 }
