@@ -5,10 +5,13 @@
 mod access;
 mod announcements;
 mod bad_input;
+mod browser;
+mod cuts;
 mod defects;
 mod golden;
 mod guide;
 mod layering;
+mod network;
 mod order;
 mod progression;
 mod proxy;

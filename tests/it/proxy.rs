@@ -1,6 +1,7 @@
 //! A network in the middle, that a test can cut, silence or make hostile to WebSockets.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -39,11 +40,16 @@ struct State {
     upstream: SocketAddr,
 }
 
+/// Asked for each new connection: after how many bytes to the client it is cut, whatever they are in
+/// the middle of; `None` never.
+type Cuts = Box<dyn FnMut() -> Option<usize> + Send>;
+
 /// Listens on a port of its own and passes everything on to a server. Dropping it ends every
 /// connection.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     state: watch::Sender<State>,
+    cuts: Arc<Mutex<Cuts>>,
     accepting: JoinHandle<()>,
 }
 
@@ -52,8 +58,10 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, seen) = watch::channel(State { network: Network::Open, websockets: WebSockets::Pass, upstream });
-        let accepting = tokio::spawn(accept(listener, seen));
-        Self { address, state, accepting }
+        let never: Cuts = Box::new(|| None);
+        let cuts = Arc::new(Mutex::new(never));
+        let accepting = tokio::spawn(accept(listener, seen, Arc::clone(&cuts)));
+        Self { address, state, cuts, accepting }
     }
 
     /// Changes the network, open connections included.
@@ -70,6 +78,12 @@ impl Proxy {
     pub(crate) fn moved_to(&self, upstream: SocketAddr) {
         self.state.send_modify(|state| state.upstream = upstream);
     }
+
+    /// Cuts connections that are made from now on, each where `next` says: after so many bytes to the
+    /// client, or never.
+    pub(crate) fn cuts(&self, next: impl FnMut() -> Option<usize> + Send + 'static) {
+        *self.cuts.lock().unwrap() = Box::new(next);
+    }
 }
 
 impl Drop for Proxy {
@@ -78,26 +92,27 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, state: watch::Receiver<State>) {
+async fn accept(listener: TcpListener, state: watch::Receiver<State>, cuts: Arc<Mutex<Cuts>>) {
     // Owned here: they end with the proxy.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.expect("the proxy accepts");
-        connections.spawn(carry(client, state.clone()));
+        let cut_after_bytes = (*cuts.lock().unwrap())();
+        connections.spawn(carry(client, state.clone(), cut_after_bytes));
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// Carries one connection until a side ends it, or the network is down.
-async fn carry(client: TcpStream, mut state: watch::Receiver<State>) {
+/// Carries one connection until a side ends it, it is cut, or the network is down.
+async fn carry(client: TcpStream, mut state: watch::Receiver<State>, cut_after_bytes: Option<usize>) {
     let mut down = state.clone();
     tokio::select! {
         _ = down.wait_for(|state| state.network == Network::Down) => {}
-        () = talk(client, &mut state) => {}
+        () = talk(client, &mut state, cut_after_bytes) => {}
     }
 }
 
-async fn talk(mut client: TcpStream, state: &mut watch::Receiver<State>) {
+async fn talk(mut client: TcpStream, state: &mut watch::Receiver<State>, cut_after_bytes: Option<usize>) {
     let mut head = Vec::new();
     let mut chunk = [0; 16 * 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -131,33 +146,41 @@ async fn talk(mut client: TcpStream, state: &mut watch::Receiver<State>) {
         }
     }
     let Ok(mut server) = TcpStream::connect(state_now.upstream).await else { return };
+    for side in [&client, &server] {
+        side.set_nodelay(true).expect("small frames pass at once");
+    }
     if server.write_all(&head).await.is_err() {
         return;
     }
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
-    let up = pass(client_read, server_write, state.clone());
-    let down = pass(server_read, client_write, state.clone());
-    // When either side ends, both do.
+    let up = pass(client_read, server_write, state.clone(), None);
+    let down = pass(server_read, client_write, state.clone(), cut_after_bytes);
+    // When either side ends or is cut, both do.
     tokio::select! {
         () = up => {}
         () = down => {}
     }
 }
 
-/// Passes bytes on while the network is open; while it is silent they wait here.
+/// Passes bytes on while the network is open, at most `bytes_max` of them; while it is silent they
+/// wait here.
 async fn pass(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut state: watch::Receiver<State>,
+    bytes_max: Option<usize>,
 ) {
+    let mut left = bytes_max.unwrap_or(usize::MAX);
     let mut chunk = vec![0; 16 * 1024];
-    loop {
+    while left > 0 {
         let Ok(read) = from.read(&mut chunk).await else { return };
         if state.wait_for(|state| state.network == Network::Open).await.is_err() {
             return;
         }
-        if read == 0 || to.write_all(&chunk[..read]).await.is_err() {
+        let passed = read.min(left);
+        left -= passed;
+        if read == 0 || to.write_all(&chunk[..passed]).await.is_err() {
             return;
         }
     }

@@ -81,12 +81,17 @@ impl TestServer {
 
     /// Starts on a directory that a stopped server left.
     pub(crate) async fn start_on(directory: Arc<TempDir>, clock: Arc<Clock>) -> Self {
+        Self::start_for(vec!["https://club.example".to_owned()], directory, clock).await
+    }
+
+    /// The same, for pages of the given origins besides its own.
+    pub(crate) async fn start_for(allow_origin: Vec<String>, directory: Arc<TempDir>, clock: Arc<Clock>) -> Self {
         let config = Config {
             data: directory.path().to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             lan: false,
             base_url: None,
-            allow_origin: vec!["https://club.example".to_owned()],
+            allow_origin,
             findable: false,
             load_test: false,
         };

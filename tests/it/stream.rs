@@ -1,5 +1,8 @@
 //! Raw listeners: what a browser would see, message by message.
 
+use std::net::SocketAddr;
+
+use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -19,12 +22,8 @@ impl Socket {
 
     /// Opens with a bearer token; a refused handshake answers its status and body.
     pub(crate) async fn open_as(server: &TestServer, path: &str, token: Option<&str>) -> Result<Self, (u16, String)> {
-        let mut request = format!("ws://{}{path}", server.address).into_client_request().unwrap();
-        if let Some(token) = token {
-            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        }
-        match tokio::time::timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await.expect("a handshake") {
-            Ok((socket, _)) => Ok(Self(socket)),
+        match Self::try_open(server.address, path, token).await {
+            Ok(socket) => Ok(socket),
             Err(Error::Http(response)) => {
                 let body = response.body().as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
                 Err((response.status().as_u16(), body.unwrap_or_default()))
@@ -33,12 +32,27 @@ impl Socket {
         }
     }
 
+    /// Opens at any address, for example through a network that may cut the handshake.
+    pub(crate) async fn try_open(address: SocketAddr, path: &str, token: Option<&str>) -> Result<Self, Error> {
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let opening = tokio_tungstenite::connect_async(request);
+        tokio::time::timeout(PATIENCE, opening).await.expect("a handshake").map(|(socket, _)| Self(socket))
+    }
+
     pub(crate) async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }
 
     pub(crate) async fn send_text(&mut self, text: &str) {
         self.send_raw(Message::text(text)).await;
+    }
+
+    /// Says something over a connection that may have been cut; whether it could be said.
+    pub(crate) async fn try_send(&mut self, message: Value) -> bool {
+        self.0.send(Message::text(message.to_string())).await.is_ok()
     }
 
     pub(crate) async fn send_raw(&mut self, message: Message) {
@@ -59,12 +73,16 @@ impl Socket {
 
     /// The next message, or the code of the close.
     pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
+        let text = tokio::time::timeout(PATIENCE, self.next_text()).await;
+        let text = text.expect("a message within the patience of the test")?;
+        Ok(serde_json::from_str(&text).expect("messages are JSON"))
+    }
+
+    /// The next message as it came, or the code of the close; however long it takes.
+    pub(crate) async fn next_text(&mut self) -> Result<String, Option<u16>> {
         loop {
-            match tokio::time::timeout(PATIENCE, self.0.next())
-                .await
-                .expect("a message within the patience of the test")
-            {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("messages are JSON")),
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
                 Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(None),
@@ -73,7 +91,7 @@ impl Socket {
     }
 
     /// Messages up to and including the first that fits.
-    pub(crate) async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) async fn until(&mut self, mut fits: impl FnMut(&Value) -> bool) -> Vec<Value> {
         let mut messages = Vec::new();
         loop {
             let message = self.next().await;
@@ -104,6 +122,21 @@ impl Socket {
         messages
     }
 
+    /// The code and the reason of the close; what still comes before it is dropped. `None`: the
+    /// connection just ended.
+    pub(crate) async fn closed_with(&mut self) -> Option<(u16, String)> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a close");
+            match message {
+                Some(Ok(Message::Close(frame))) => {
+                    return frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
     /// Waits for the close; what still comes before it is dropped.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         loop {
@@ -127,7 +160,7 @@ pub(crate) struct Block {
 /// An event stream, block by block: also those that an `EventSource` does not show.
 pub(crate) struct Sse {
     pub(crate) headers: reqwest::header::HeaderMap,
-    body: futures_util::stream::BoxStream<'static, Vec<u8>>,
+    body: BoxStream<'static, Vec<u8>>,
     buffer: String,
 }
 
@@ -149,12 +182,17 @@ impl Sse {
 
     /// The next block, or `None` at the end of the stream.
     pub(crate) async fn block(&mut self) -> Option<Block> {
+        self.raw_block().await.map(|text| parse(&text))
+    }
+
+    /// The next block as it stands, with the blank line that ends it.
+    pub(crate) async fn raw_block(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
-                let text: String = self.buffer.drain(..end + 2).collect();
-                return Some(parse(&text));
+                return Some(self.buffer.drain(..end + 2).collect());
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.body.next())
+            // A stream at rest says something every 15 s.
+            let chunk = tokio::time::timeout(PATIENCE * 2, self.body.next())
                 .await
                 .expect("a block within the patience of the test")?;
             self.buffer.push_str(std::str::from_utf8(&chunk).expect("blocks are UTF-8"));
@@ -204,4 +242,101 @@ fn parse(text: &str) -> Block {
         block.data = Some(serde_json::from_str(&data.join("\n")).expect("data is JSON"));
     }
     block
+}
+
+/// A block, as an [`EventSource`] takes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Dispatched: `onmessage` fires.
+    Data(String),
+    /// An `id:` alone: kept, and nothing fires.
+    Id,
+    /// A comment, or `retry:`.
+    Nothing,
+}
+
+/// What the `EventSource` of a browser keeps and dispatches, over one connection after another: the
+/// rules of the HTML standard, section "Interpreting an event stream".
+#[derive(Default)]
+pub(crate) struct EventSource {
+    /// What goes back as `Last-Event-ID`; empty at first.
+    pub(crate) last_event_id: String,
+    pub(crate) retry_ms: Option<u64>,
+    body: Option<BoxStream<'static, Option<Vec<u8>>>>,
+    /// Read and not interpreted yet.
+    bytes: Vec<u8>,
+    id_buffer: String,
+    has_id: bool,
+    data_buffer: String,
+}
+
+impl EventSource {
+    /// One that has seen an event with this id.
+    pub(crate) fn with_id(id: &str) -> Self {
+        Self { last_event_id: id.to_owned(), ..Self::default() }
+    }
+
+    /// Connects (again); whether it stands. A connection that was cut leaves nothing but the id.
+    pub(crate) async fn connect(&mut self, request: reqwest::RequestBuilder) -> bool {
+        self.body = None;
+        self.bytes.clear();
+        self.data_buffer.clear();
+        self.has_id = false;
+        // Browsers start with the id they have, so that a block without one does not take it away.
+        self.id_buffer.clone_from(&self.last_event_id);
+        let request = request.header("accept", "text/event-stream");
+        let request = match self.last_event_id.as_str() {
+            "" => request,
+            id => request.header("last-event-id", id),
+        };
+        let Ok(response) = request.send().await else { return false };
+        assert_eq!(response.status(), 200, "a browser that is refused never comes back");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        self.body = Some(response.bytes_stream().map(|chunk| chunk.ok().map(|chunk| chunk.to_vec())).boxed());
+        true
+    }
+
+    /// The next whole block; `None` when the connection is gone, and with it the block that was under
+    /// way. Cancelling loses nothing.
+    pub(crate) async fn block(&mut self) -> Option<Sent> {
+        loop {
+            while let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.bytes.drain(..=end).collect();
+                let line = std::str::from_utf8(&line[..end]).expect("lines are UTF-8");
+                assert!(!line.contains('\r'), "lines end in LF alone");
+                if line.is_empty() {
+                    self.last_event_id.clone_from(&self.id_buffer);
+                    let has_id = std::mem::take(&mut self.has_id);
+                    let data = std::mem::take(&mut self.data_buffer);
+                    return Some(match data.strip_suffix('\n') {
+                        Some(data) => Sent::Data(data.to_owned()),
+                        None if has_id => Sent::Id,
+                        None => Sent::Nothing,
+                    });
+                }
+                let (field, value) = line.split_once(':').unwrap_or((line, ""));
+                let value = value.strip_prefix(' ').unwrap_or(value);
+                match field {
+                    "data" => {
+                        self.data_buffer.push_str(value);
+                        self.data_buffer.push('\n');
+                    }
+                    "id" => {
+                        value.clone_into(&mut self.id_buffer);
+                        self.has_id = true;
+                    }
+                    "retry" => self.retry_ms = value.parse().ok().or(self.retry_ms),
+                    "event" => panic!("a named event does not reach onmessage: {line}"),
+                    // A comment begins with the colon.
+                    "" => {}
+                    other => panic!("field {other}"),
+                }
+            }
+            let Some(chunk) = self.body.as_mut()?.next().await.flatten() else {
+                self.body = None;
+                return None;
+            };
+            self.bytes.extend(chunk);
+        }
+    }
 }

@@ -433,7 +433,8 @@ async fn show(
     let screen = async {
         if has_screen {
             let event = demo.client.event(demo.event).await?;
-            let options = timely_tui::WatchOptions { client: demo.client.clone(), event, colour: out.is_coloured() };
+            let (client, signs) = (demo.client.clone(), timely_tui::Signs::of_environment());
+            let options = timely_tui::WatchOptions { client, event, colour: out.is_coloured(), signs };
             timely_tui::run(options).await.map_err(failed)
         } else {
             std::future::pending().await

@@ -89,19 +89,7 @@ impl Client {
     pub fn with_timeout(address: &str, token: Option<&str>, timeout: Duration) -> Result<Self, Error> {
         let base = base_url(address)?;
         let authorization = token.map(bearer).transpose()?;
-        let http = reqwest::Client::builder()
-            // Below the total, so that a connection that cannot be made is told from a lost answer.
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f32(0.8)))
-            // A redirect would carry a write, or a credential, to where nobody sent it.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            // Streams know no proxies; what is reached with one but not with the other confuses.
-            .no_proxy()
-            // Shorter than the server keeps one: a write must not meet a connection that is being closed.
-            .pool_idle_timeout(POOL_IDLE)
-            .user_agent(concat!("timely/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::Unusable(format!("cannot set up HTTP: {}", chain(&error))))?;
+        let http = http(timeout, Kept::ForTheNext)?;
         Ok(Self { http, base, authorization, key: None, timeout })
     }
 
@@ -129,6 +117,12 @@ impl Client {
     /// Absolute address of `path`, which is relative to the base and may have a query.
     pub(crate) fn url(&self, path: &str) -> Result<Url, Error> {
         self.base.join(path).map_err(|error| Error::Unusable(format!("`{path}` is no path: {error}")))
+    }
+
+    /// Asks for a stream: without a limit of time, which is its reader's matter, and over a connection
+    /// that nothing else shares.
+    pub(crate) fn stream(&self, url: Url) -> Result<RequestBuilder, Error> {
+        Ok(self.credited(http(self.timeout, Kept::Never)?.get(url)))
     }
 
     /// Reads one thing.
@@ -198,7 +192,10 @@ impl Client {
     }
 
     fn signed(&self, request: RequestBuilder) -> RequestBuilder {
-        let request = request.timeout(self.timeout);
+        self.credited(request.timeout(self.timeout))
+    }
+
+    fn credited(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
@@ -248,6 +245,29 @@ impl Client {
     fn unreachable(&self, error: &reqwest::Error) -> Error {
         Error::Unreachable { address: self.address().to_owned(), cause: cause(error) }
     }
+}
+
+/// Whether a connection may carry another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    ForTheNext,
+    Never,
+}
+
+fn http(timeout: Duration, kept: Kept) -> Result<reqwest::Client, Error> {
+    let builder = reqwest::Client::builder()
+        // Below the total, so that a connection that cannot be made is told from a lost answer.
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f32(0.8)))
+        // A redirect would carry a write, or a credential, to where nobody sent it.
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        // Streams know no proxies; what is reached with one but not with the other confuses.
+        .no_proxy()
+        // Shorter than the server keeps one: a write must not meet a connection that is being closed.
+        .pool_idle_timeout(POOL_IDLE)
+        .user_agent(concat!("timely/", env!("CARGO_PKG_VERSION")));
+    let builder = if kept == Kept::Never { builder.pool_max_idle_per_host(0) } else { builder };
+    builder.build().map_err(|error| Error::Unusable(format!("cannot set up HTTP: {}", chain(&error))))
 }
 
 /// An answer that broke off.

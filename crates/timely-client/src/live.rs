@@ -4,44 +4,49 @@
 //! (`recovered: false`), the current state follows. It never gives up by itself: only the server's
 //! final word (a refusal, or close codes 4000 to 4099) ends it. What is shown meanwhile is left to
 //! its owner, who hears of every loss.
+//!
+//! Connections are tried in rounds: the transport that worked last, a WebSocket at first, and at once
+//! the other one if something on the way blocks it. Between rounds there is a wait with full jitter. On
+//! SSE a WebSocket is tried beside the running stream each minute (sooner where one has worked before),
+//! and takes over once it speaks.
 
+mod address;
+mod failure;
+mod pace;
 mod rule;
+mod sse;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod ws;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
+use std::str::FromStr;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use reqwest::header::AUTHORIZATION;
-use reqwest::{StatusCode, Url};
 use timely_core::cursor::Cursor;
 use timely_core::id::{EventId, TeamId};
-use timely_core::live::{Control, close};
+use timely_core::live::Control;
 use timely_core::topic::Stream;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio::time::{Instant, sleep_until};
 
 pub use crate::live::rule::{Header, Message, Rule, Said};
 
-use crate::client::{CONNECT_TIMEOUT, Client, chain};
+use crate::client::Client;
 use crate::error::Error;
+use crate::live::failure::{Cut, Failure, Passing};
+use crate::live::pace::Pace;
+use crate::live::wire::{Connection, Heard, Wire};
 
-/// Longest time for the handshake, connection included.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The server says `status` every 5 s; without a word for so long the connection is dead.
 pub const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// Without a word for so long, what is shown is stale: two `status` are missing.
 pub const STALE_AFTER: Duration = Duration::from_secs(12);
-/// Longest first wait before the next try; it doubles with each failure.
-const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
-/// Longest wait of all.
-const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Largest message that is read: a whole schedule of thousands of fixtures.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -69,6 +74,32 @@ pub enum Transport {
     Sse,
 }
 
+impl Transport {
+    const fn other(self) -> Self {
+        match self {
+            Self::WebSocket => Self::Sse,
+            Self::Sse => Self::WebSocket,
+        }
+    }
+}
+
+/// A word that is neither.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a transport; use ws or sse")]
+pub struct InvalidTransport(String);
+
+impl FromStr for Transport {
+    type Err = InvalidTransport;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTransport> {
+        match text {
+            "ws" => Ok(Self::WebSocket),
+            "sse" => Ok(Self::Sse),
+            other => Err(InvalidTransport(other.to_owned())),
+        }
+    }
+}
+
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -82,6 +113,8 @@ impl fmt::Display for Transport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub about: About,
+    /// None: the changes of the event or team itself over a WebSocket; SSE has no such stream and
+    /// brings everything.
     pub streams: Vec<Stream>,
     /// Everything after this is wanted; `None` starts with the current state.
     pub since: Option<Cursor>,
@@ -93,13 +126,14 @@ pub struct Target {
 /// What a subscription has to tell.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// A connection stands; nothing was heard over it yet.
+    /// A connection stands and the server speaks over it: its first message follows.
     Open(Transport),
     /// News. Frames that the client has are left out.
     Message(Message),
     /// How long the server took to answer over a WebSocket; at most once per `status`.
     RoundTrip(Duration),
-    /// Nothing was heard for [`STALE_AFTER`], connected or not; told once per silence.
+    /// Nothing was heard for [`STALE_AFTER`], connected or not; told once per silence. Only where the
+    /// server says `status`, and only after something was heard at all.
     Stale { age: Duration },
     /// The connection is lost, or was not made; it is tried again by itself.
     Lost {
@@ -110,35 +144,70 @@ pub enum Update {
     },
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-type Connecting = Pin<Box<dyn Future<Output = Result<Socket, Failure>> + Send>>;
+/// A try to connect: its own, so that it goes on while its owner is dropped and polled again.
+type Attempt = Pin<Box<dyn Future<Output = Result<Connection, Failure>> + Send>>;
 
 /// A stream that goes on where it was after every cut.
 pub struct Subscription {
     client: Client,
     target: Target,
+    pace: Pace,
     rule: Rule,
     link: Link,
+    /// What a round starts with: the transport that worked last.
+    prefers: Transport,
+    /// A WebSocket has worked here: one that fails is not blocked for ever.
+    knows_websocket: bool,
     failures: u32,
+    heard: Option<Instant>,
+    told_stale: bool,
 }
 
 enum Link {
     Waiting(Instant),
     // Kept across calls: a caller with a timer must not start the handshake again with every tick.
-    Connecting(Connecting),
-    Open {
-        socket: Box<Socket>,
-        heard: Instant,
+    Connecting {
+        transport: Transport,
+        attempt: Attempt,
+        /// Why the other transport failed in this round, if it was tried.
+        before: Option<Passing>,
     },
+    Open(Box<Open>),
     /// The server has said its last word.
     Ended(Error),
 }
 
-/// Why there is no connection.
-enum Failure {
-    /// Trying again is of no use.
-    Final(Error),
-    Passing(String),
+/// A connection over which the server speaks.
+struct Open {
+    wire: Wire,
+    /// The message that showed it, until it is told.
+    first: Option<Message>,
+    /// More than the first message came.
+    has_worked: bool,
+    probe: Probe,
+}
+
+/// The search for a WebSocket beside a running SSE stream.
+enum Probe {
+    Never,
+    Due(Instant),
+    Running(Attempt),
+}
+
+/// What happens next to a link.
+enum Step {
+    Ended(Error),
+    /// The wait is over.
+    Due,
+    Tried(Result<Connection, Failure>),
+    /// The message that came with the connection.
+    First(Message),
+    Heard(Heard),
+    Lost(Cut),
+    /// The connection stands and nothing is heard over it.
+    Silent,
+    ProbeDue,
+    Probed(Result<Connection, Failure>),
 }
 
 impl fmt::Debug for Subscription {
@@ -153,8 +222,16 @@ impl fmt::Debug for Subscription {
 impl Subscription {
     /// A subscription that connects with the first [`Subscription::next`].
     pub fn new(client: &Client, target: Target) -> Self {
+        Self::with_pace(client, target, Pace::default())
+    }
+
+    fn with_pace(client: &Client, target: Target, pace: Pace) -> Self {
         let rule = Rule::from(target.since.clone());
-        Self { client: client.clone(), target, rule, link: Link::Waiting(Instant::now()), failures: 0 }
+        let prefers = target.only.unwrap_or(Transport::WebSocket);
+        let link = Link::Waiting(Instant::now());
+        let client = client.clone();
+        let (heard, told_stale) = (None, false);
+        Self { client, target, pace, rule, link, prefers, knows_websocket: false, failures: 0, heard, told_stale }
     }
 
     /// Everything up to here was given out: where another subscription would go on.
@@ -164,7 +241,12 @@ impl Subscription {
 
     /// Whether messages can arrive now.
     pub const fn is_connected(&self) -> bool {
-        matches!(self.link, Link::Open { .. })
+        matches!(self.link, Link::Open(_))
+    }
+
+    /// Time since the last message, whichever way it came; `None` before the first.
+    pub fn age(&self) -> Option<Duration> {
+        self.heard.map(|heard| heard.elapsed())
     }
 
     /// Tries at once instead of at the end of the wait.
@@ -181,108 +263,248 @@ impl Subscription {
     /// [`Error::Protocol`] when it speaks something else; the same again from then on.
     pub async fn next(&mut self) -> Result<Update, Error> {
         loop {
-            match &mut self.link {
-                Link::Ended(error) => return Err(error.clone()),
-                Link::Waiting(until) => {
-                    sleep_until(*until).await;
-                    self.link = Link::Connecting(self.connecting()?);
-                }
-                Link::Connecting(connecting) => match connecting.await {
-                    Ok(socket) => {
-                        self.link = Link::Open { socket: Box::new(socket), heard: Instant::now() };
-                        return Ok(Update::Open(Transport::WebSocket));
-                    }
-                    Err(failure) => return self.fail(failure),
-                },
-                Link::Open { socket, heard } => {
-                    let frame = match self.target.version {
-                        Version::V1 => socket.next().await,
-                        Version::V2 => {
-                            let Ok(frame) = timeout_at(*heard + SILENCE_MAX, socket.next()).await else {
-                                let silence = format!("nothing heard for {} s", SILENCE_MAX.as_secs());
-                                return self.fail(Failure::Passing(silence));
-                            };
-                            frame
-                        }
-                    };
-                    *heard = Instant::now();
-                    match frame {
-                        Some(Ok(Frame::Text(text))) => {
-                            if let Some(update) = self.text(text.as_str())? {
-                                return Ok(update);
-                            }
-                        }
-                        Some(Ok(Frame::Close(close))) => {
-                            let code = close.map_or(1005, |close| u16::from(close.code));
-                            return self.closed(code);
-                        }
-                        // Pongs are queued by the library and go out with the next read.
-                        Some(Ok(Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => {}
-                        Some(Err(error)) => return self.fail(Failure::Passing(chain(&error))),
-                        None => return self.fail(Failure::Passing("the connection ended".to_owned())),
-                    }
-                }
+            // All that is under way is kept in the link: whatever is dropped at this await goes on
+            // with the next call. What a step brings is dealt with before anything else is awaited.
+            let (stale_at, silent_at) = (self.stale_at(), self.silent_at());
+            let step = tokio::select! {
+                // What has arrived counts before what is late: the owner may have been busy.
+                biased;
+                step = self.link.step(silent_at) => Some(step),
+                () = until(stale_at) => None,
+            };
+            let update = match step {
+                Some(step) => self.take(step)?,
+                None => self.stale(),
+            };
+            if let Some(update) = update {
+                return Ok(update);
             }
         }
     }
 
-    fn text(&mut self, text: &str) -> Result<Option<Update>, Error> {
-        let message = match Message::parse(text.to_owned()) {
-            Ok(message) => message,
-            Err(error) => {
-                let error = self.client.protocol(format!("a message of the stream is not understood ({error})"));
-                self.link = Link::Ended(error.clone());
-                return Err(error);
+    fn take(&mut self, step: Step) -> Result<Option<Update>, Error> {
+        match step {
+            Step::Ended(error) => Err(error),
+            Step::Due => {
+                self.try_over(self.prefers, None);
+                Ok(None)
             }
+            Step::Tried(Ok(connection)) | Step::Probed(Ok(connection)) => Ok(Some(self.connected(connection))),
+            Step::Tried(Err(failure)) => self.failed(failure),
+            Step::First(message) => Ok(self.hear(message)),
+            Step::Heard(Heard::Text(text)) => match wire::understand(&self.client, text) {
+                Ok(message) => Ok(self.hear(message)),
+                Err(error) => self.end(error),
+            },
+            Step::Heard(Heard::RoundTrip(time)) => Ok(Some(Update::RoundTrip(time))),
+            Step::Lost(cut) => self.lost(cut).map(Some),
+            Step::Silent => {
+                let silence = format!("nothing heard for {} s", self.pace.silence_max.as_secs());
+                self.lost(Cut::Broken(silence)).map(Some)
+            }
+            Step::ProbeDue => {
+                let attempt = self.attempt(Transport::WebSocket, self.pace.last_try);
+                self.probe(Probe::Running(attempt));
+                Ok(None)
+            }
+            // Changes nothing, whatever the cause: the stream that runs is the proof that the server
+            // still wants this viewer.
+            Step::Probed(Err(_)) => {
+                self.probe(Probe::Due(Instant::now() + self.pace.probe_every));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Starts a try. The first of a round is given up soon, because another may do better.
+    fn try_over(&mut self, transport: Transport, before: Option<Passing>) {
+        let is_last = before.is_some() || self.target.only.is_some();
+        let attempt = self.attempt(transport, if is_last { self.pace.last_try } else { self.pace.first_try });
+        self.link = Link::Connecting { transport, attempt, before };
+    }
+
+    fn attempt(&self, transport: Transport, patience: Duration) -> Attempt {
+        let (client, target, since) = (self.client.clone(), self.target.clone(), self.rule.cursor().cloned());
+        Box::pin(wire::connect(client, target, transport, since, patience))
+    }
+
+    /// Goes over to a new connection. One that runs is dropped: what it still had to say comes over the
+    /// new one too, which starts from a cursor that lies before it.
+    fn connected(&mut self, Connection { wire, first }: Connection) -> Update {
+        let transport = wire.transport();
+        self.prefers = transport;
+        let probe = if transport == Transport::Sse && self.target.only.is_none() {
+            let wait = if self.knows_websocket { self.pace.probe_soon } else { self.pace.probe_every };
+            Probe::Due(Instant::now() + wait)
+        } else {
+            Probe::Never
         };
-        // Heard and understood: the next failure is a first one again. Not before: a server that
-        // accepts and drops must not be asked in a tight loop.
-        if matches!(&message.said, Said::Data(_) | Said::Control(Control::Live { .. } | Control::Status { .. })) {
+        // Heard just now: the silence of this connection starts here, not with the one before.
+        self.heard = Some(Instant::now());
+        self.told_stale = false;
+        self.link = Link::Open(Box::new(Open { wire, first: Some(first), has_worked: false, probe }));
+        Update::Open(transport)
+    }
+
+    fn failed(&mut self, failure: Failure) -> Result<Option<Update>, Error> {
+        let Link::Connecting { transport, before, .. } = &mut self.link else { return Ok(None) };
+        let (transport, before) = (*transport, before.take());
+        let failure = match failure {
+            // A common proxy takes the upgrade out of the request, and the server then finds fault with
+            // what is left. Asked the same over SSE, it says whether it was that.
+            Failure::Final(Error::Refused(problem))
+                if problem.status == 400 && transport == Transport::WebSocket && self.target.only.is_none() =>
+            {
+                Failure::blocked(problem.detail)
+            }
+            failure => failure,
+        };
+        match (failure, before) {
+            (Failure::Final(error), _) => self.end(error),
+            (Failure::Blocked(passing), None) if self.target.only.is_none() => {
+                self.try_over(transport.other(), Some(passing));
+                Ok(None)
+            }
+            (Failure::Blocked(passing), Some(before)) if before.cause != passing.cause => {
+                let other = transport.other();
+                let cause = format!("{other}: {}; {transport}: {}", before.cause, passing.cause);
+                let retry_after = before.retry_after.max(passing.retry_after);
+                Ok(Some(self.wait(Passing { cause, retry_after })))
+            }
+            (Failure::Blocked(passing) | Failure::Busy(passing), _) => Ok(Some(self.wait(passing))),
+        }
+    }
+
+    fn hear(&mut self, message: Message) -> Option<Update> {
+        self.heard = Some(Instant::now());
+        self.told_stale = false;
+        let is_status = matches!(message.said, Said::Control(Control::Status { .. }));
+        if let Link::Open(open) = &mut self.link {
+            open.has_worked |= !matches!(message.said, Said::Control(Control::Connected { .. }));
+            self.knows_websocket |= open.has_worked && open.wire.transport() == Transport::WebSocket;
+            if is_status {
+                open.wire.ping();
+            }
+        }
+        let is_news = self.rule.apply(&message);
+        // A change, or a connection that has lasted: the next failure is a first one again. Not before:
+        // a server that greets, tells what is known and hangs up must not be asked in a tight loop.
+        if is_status || (is_news && matches!(message.said, Said::Data(_))) {
             self.failures = 0;
         }
-        Ok(self.rule.apply(&message).then_some(Update::Message(message)))
+        is_news.then_some(Update::Message(message))
     }
 
-    fn closed(&mut self, code: u16) -> Result<Update, Error> {
-        match code {
-            4000..=4099 => {
-                let reason = match code {
-                    close::CREDENTIAL => "the credential was revoked or has expired",
-                    close::GONE => "it is gone, or no longer visible with this credential",
-                    _ => "for good",
-                };
-                self.fail(Failure::Final(Error::Closed { code, reason }))
-            }
+    fn lost(&mut self, cut: Cut) -> Result<Update, Error> {
+        match cut {
+            Cut::Closed(code @ 4000..=4099) => self.end(Error::Closed { code, reason: failure::reason(code) }),
             // Meant to be resumed at once; but one that closes each time is backed off from.
-            4200..=4299 if self.failures == 0 => {
+            Cut::Closed(code @ 4200..=4299) if self.failures == 0 => {
                 self.failures = 1;
                 self.link = Link::Waiting(Instant::now());
                 let cause = format!("the server asked to connect again (code {code})");
                 Ok(Update::Lost { cause, failures: 1, retry_in: Duration::ZERO })
             }
-            _ => self.fail(Failure::Passing(format!("the server closed the connection (code {code})"))),
-        }
-    }
-
-    fn fail(&mut self, failure: Failure) -> Result<Update, Error> {
-        match failure {
-            Failure::Final(error) => {
-                self.link = Link::Ended(error.clone());
-                Err(error)
-            }
-            Failure::Passing(cause) => {
-                self.failures = self.failures.saturating_add(1);
-                let retry_in = back_off(self.failures, random());
-                self.link = Link::Waiting(Instant::now() + retry_in);
-                Ok(Update::Lost { cause, failures: self.failures, retry_in })
+            Cut::Closed(code @ 4100..=4299) => Ok(self.wait(failure::closed(code).into())),
+            Cut::Closed(_) | Cut::Broken(_) => {
+                let has_worked = matches!(&self.link, Link::Open(open) if open.has_worked);
+                if !has_worked && self.target.only.is_none() {
+                    // A greeting and then nothing: as good as blocked.
+                    self.prefers = self.prefers.other();
+                }
+                let cause = match cut {
+                    Cut::Closed(code) => failure::closed(code),
+                    Cut::Broken(cause) => cause,
+                };
+                Ok(self.wait(cause.into()))
             }
         }
     }
 
-    fn connecting(&self) -> Result<Connecting, Error> {
-        let url = address(&self.client, &self.target, self.rule.cursor())?;
-        let client = self.client.clone();
-        Ok(Box::pin(async move { open(&client, &url).await }))
+    fn wait(&mut self, Passing { cause, retry_after }: Passing) -> Update {
+        self.failures = self.failures.saturating_add(1);
+        let retry_in = self.pace.wait(self.failures, retry_after);
+        self.link = Link::Waiting(Instant::now() + retry_in);
+        Update::Lost { cause, failures: self.failures, retry_in }
+    }
+
+    fn end<T>(&mut self, error: Error) -> Result<T, Error> {
+        self.link = Link::Ended(error.clone());
+        Err(error)
+    }
+
+    fn probe(&mut self, next: Probe) {
+        if let Link::Open(open) = &mut self.link {
+            open.probe = next;
+        }
+    }
+
+    fn stale(&mut self) -> Option<Update> {
+        self.told_stale = true;
+        self.age().map(|age| Update::Stale { age })
+    }
+
+    /// When silence is to be told. A version 1 server has no heartbeat: its silence says nothing.
+    fn stale_at(&self) -> Option<Instant> {
+        let is_told = self.told_stale || self.target.version == Version::V1 || matches!(self.link, Link::Ended(_));
+        if is_told { None } else { self.heard.map(|heard| heard + self.pace.stale_after) }
+    }
+
+    /// When a connection that stands is taken for dead.
+    fn silent_at(&self) -> Option<Instant> {
+        match self.target.version {
+            Version::V1 => None,
+            Version::V2 => self.heard.map(|heard| heard + self.pace.silence_max),
+        }
+    }
+}
+
+impl Link {
+    /// What happens next. Cancelling loses nothing: all state is in the link.
+    async fn step(&mut self, silent_at: Option<Instant>) -> Step {
+        match self {
+            Self::Ended(error) => Step::Ended(error.clone()),
+            Self::Waiting(until) => {
+                sleep_until(*until).await;
+                Step::Due
+            }
+            Self::Connecting { attempt, .. } => Step::Tried(attempt.await),
+            Self::Open(open) => {
+                let Open { wire, first, probe, .. } = &mut **open;
+                if let Some(first) = first.take() {
+                    return Step::First(first);
+                }
+                tokio::select! {
+                    biased;
+                    heard = wire.next() => match heard {
+                        Ok(heard) => Step::Heard(heard),
+                        Err(cut) => Step::Lost(cut),
+                    },
+                    step = probe.step() => step,
+                    () = until(silent_at) => Step::Silent,
+                }
+            }
+        }
+    }
+}
+
+impl Probe {
+    async fn step(&mut self) -> Step {
+        match self {
+            Self::Never => pending().await,
+            Self::Due(at) => {
+                sleep_until(*at).await;
+                Step::ProbeDue
+            }
+            Self::Running(attempt) => Step::Probed(attempt.await),
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
     }
 }
 
@@ -294,258 +516,15 @@ pub async fn event_time(client: &Client, event: EventId) -> Result<Timestamp, Er
     let target =
         Target { about: About::Event(event), streams: Vec::new(), since: None, version: Version::V1, only: None };
     let unreachable = |cause| Error::Unreachable { address: client.address().to_owned(), cause };
-    let url = address(client, &target, None)?;
-    let mut socket = match open(client, &url).await {
-        Ok(socket) => socket,
-        Err(Failure::Final(error)) => return Err(error),
-        Err(Failure::Passing(cause)) => return Err(unreachable(cause)),
-    };
-    let greeting = timeout(HANDSHAKE_TIMEOUT, async {
-        while let Some(Ok(frame)) = socket.next().await {
-            if let Frame::Text(text) = frame
-                && let Ok(Control::Connected { timestamp, .. }) = serde_json::from_str(text.as_str())
-            {
-                return Some(timestamp);
+    let mut subscription = Subscription::new(client, target);
+    loop {
+        match subscription.next().await? {
+            Update::Message(Message { said: Said::Control(Control::Connected { timestamp, .. }), .. }) => {
+                return Ok(timestamp);
             }
+            Update::Message(_) => return Err(unreachable("it did not say what time it is".to_owned())),
+            Update::Lost { cause, .. } => return Err(unreachable(cause)),
+            Update::Open(_) | Update::RoundTrip(_) | Update::Stale { .. } => {}
         }
-        None
-    });
-    greeting.await.ok().flatten().ok_or_else(|| unreachable("it did not say what time it is".to_owned()))
-}
-
-/// Address of the stream. Streams and cursor go with it, so that one round trip does it all.
-fn address(client: &Client, target: &Target, since: Option<&Cursor>) -> Result<Url, Error> {
-    let mut url = match target.about {
-        About::Event(event) => client.url(&format!("ws/events/{event}/stream/"))?,
-        About::Team(team) => client.url(&format!("ws/teams/{team}/"))?,
-    };
-    let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
-    url.set_scheme(scheme).map_err(|()| Error::Unusable(format!("{url} cannot be a WebSocket")))?;
-    let mut query = Vec::new();
-    if target.version == Version::V2 {
-        query.push(("v", "2".to_owned()));
-    }
-    if !target.streams.is_empty() {
-        let streams: Vec<_> = target.streams.iter().map(|stream| stream.as_str()).collect();
-        query.push(("topics", streams.join(",")));
-    }
-    if let Some(since) = since {
-        query.push(("since", since.to_string()));
-    }
-    if !query.is_empty() {
-        let text: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        url.set_query(Some(&text.join("&")));
-    }
-    Ok(url)
-}
-
-async fn open(client: &Client, url: &Url) -> Result<Socket, Failure> {
-    let unusable = |error: tungstenite::Error| Failure::Final(Error::Unusable(format!("{url}: {error}")));
-    let mut request = url.as_str().into_client_request().map_err(unusable)?;
-    if let Some(authorization) = client.authorization() {
-        request.headers_mut().insert(AUTHORIZATION, authorization.clone());
-    }
-    let config = WebSocketConfig::default()
-        .read_buffer_size(16 * 1024)
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let connecting = connect_async_with_config(request, Some(config), true);
-    match timeout(HANDSHAKE_TIMEOUT.max(CONNECT_TIMEOUT), connecting).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(tungstenite::Error::Http(response))) => {
-            let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-            let error = client.refused(status, response.body().as_deref().unwrap_or_default());
-            let passes = status.is_server_error()
-                || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-            Err(if passes { Failure::Passing(error.to_string()) } else { Failure::Final(error) })
-        }
-        Ok(Err(error)) => Err(Failure::Passing(chain(&error))),
-        Err(_) => Err(Failure::Passing("it took too long".to_owned())),
-    }
-}
-
-/// Full jitter: anything between nothing and a bound that doubles. `random` is 0 to 1.
-fn back_off(failures: u32, random: f64) -> Duration {
-    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-    BACK_OFF_FIRST.saturating_mul(doubled).min(BACK_OFF_MAX).mul_f64(random)
-}
-
-/// 0 to 1. It need not be good, only different in each program: without a source of randomness
-/// the half will do.
-fn random() -> f64 {
-    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::SinkExt as _;
-    use tokio::net::TcpListener;
-    use tokio_tungstenite::accept_hdr_async;
-    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-    use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-
-    use super::*;
-
-    fn target(since: Option<&str>) -> Target {
-        Target {
-            about: About::Event(EventId(1)),
-            streams: vec![Stream::Results, Stream::Schedule],
-            since: since.map(|cursor| cursor.parse().unwrap()),
-            version: Version::V2,
-            only: None,
-        }
-    }
-
-    #[test]
-    fn waits_grow_to_a_bound_and_spread_from_nothing() {
-        for (failures, most) in [(1, 500), (2, 1_000), (3, 2_000), (7, 30_000), (1_000, 30_000)] {
-            assert_eq!(back_off(failures, 1.0), Duration::from_millis(most));
-            assert_eq!(back_off(failures, 0.0), Duration::ZERO);
-        }
-    }
-
-    #[test]
-    fn one_address_says_everything() {
-        let client = Client::new("https://cup.example/timely", None).unwrap();
-        for (about, streams, since, version, address_) in [
-            (About::Event(EventId(1)), vec![], None, Version::V1, "wss://cup.example/timely/ws/events/1/stream/"),
-            (
-                About::Team(TeamId(5)),
-                vec![Stream::Results, Stream::Announcements],
-                Some("k3.7"),
-                Version::V2,
-                "wss://cup.example/timely/ws/teams/5/?v=2&topics=results,announcements&since=k3.7",
-            ),
-        ] {
-            let since: Option<Cursor> = since.map(|text| text.parse().unwrap());
-            let target = Target { about, streams, since: since.clone(), version, only: None };
-            assert_eq!(address(&client, &target, since.as_ref()).unwrap().as_str(), address_);
-        }
-    }
-
-    fn result(pos: u64) -> Frame {
-        Frame::text(format!(
-            r#"{{"type":"result_update","data":{{}},"timestamp":"2026-07-18T12:00:00Z","topic":"event_1_results","seq":{pos},"pos":{pos}}}"#
-        ))
-    }
-
-    fn connected() -> Frame {
-        Frame::text(
-            r#"{"type":"connected","event_id":1,"message":"m","topics":[],"epoch":"e","cursor":"e.5","timestamp":"2026-07-18T12:00:00Z"}"#,
-        )
-    }
-
-    /// A server that takes one connection per script and says, then closes with a code (0: just drops
-    /// it). It answers with the query of each handshake.
-    async fn server(scripts: Vec<(Vec<Frame>, u16)>) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::new(&listener.local_addr().unwrap().to_string(), Some("t0")).unwrap();
-        let task = tokio::spawn(async move {
-            let mut queries = Vec::new();
-            for (says, code) in scripts {
-                let (stream, _) = listener.accept().await.unwrap();
-                let mut query = String::new();
-                #[expect(clippy::result_large_err, reason = "the signature of the handshake's callback")]
-                let look = |request: &Request, response: Response| {
-                    query = request.uri().query().unwrap_or_default().to_owned();
-                    assert_eq!(request.headers()["authorization"], "Bearer t0");
-                    Ok(response)
-                };
-                let mut socket = accept_hdr_async(stream, look).await.unwrap();
-                queries.push(query);
-                for frame in says {
-                    socket.send(frame).await.unwrap();
-                }
-                if code != 0 {
-                    let frame = CloseFrame { code: code.into(), reason: "".into() };
-                    socket.send(Frame::Close(Some(frame))).await.unwrap();
-                    // Until the other side has answered.
-                    while let Some(Ok(_)) = socket.next().await {}
-                }
-            }
-            queries
-        });
-        (client, task)
-    }
-
-    #[tokio::test]
-    async fn a_cut_is_told_and_the_next_connection_goes_on_from_the_cursor() {
-        let (client, server) = server(vec![
-            (vec![connected(), result(6), result(7)], 4200),
-            (vec![connected(), result(7), result(8)], 4004),
-        ])
-        .await;
-        let mut subscription = Subscription::new(&client, target(Some("e.5")));
-        let mut seen = Vec::new();
-        let error = loop {
-            match subscription.next().await {
-                Ok(Update::Message(Message { said: Said::Data(header), .. })) => seen.push(header.pos.to_string()),
-                Ok(Update::Message(_) | Update::Open(_) | Update::RoundTrip(_) | Update::Stale { .. }) => {}
-                Ok(Update::Lost { failures, retry_in, .. }) => {
-                    assert_eq!((failures, retry_in), (1, Duration::ZERO), "4200 resumes at once");
-                    seen.push("cut".to_owned());
-                }
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(seen.join(" "), "6 7 cut 8", "7 came twice and is told once");
-        assert!(matches!(error, Error::Closed { code: 4004, .. }), "{error}");
-        assert!(matches!(subscription.next().await, Err(Error::Closed { code: 4004, .. })), "and stays so");
-        assert_eq!(subscription.cursor().unwrap().to_string(), "e.8");
-        let queries = server.await.unwrap();
-        assert_eq!(queries, ["v=2&topics=results,schedule&since=e.5", "v=2&topics=results,schedule&since=e.7"]);
-    }
-
-    #[tokio::test]
-    async fn a_dropped_connection_is_tried_again_after_a_while() {
-        let (client, server) = server(vec![(vec![connected(), result(6)], 0)]).await;
-        let mut subscription = Subscription::new(&client, target(None));
-        let lost = loop {
-            if let Update::Lost { failures, retry_in, .. } = subscription.next().await.unwrap() {
-                break (failures, retry_in);
-            }
-        };
-        assert_eq!(lost.0, 1);
-        assert!(lost.1 <= BACK_OFF_FIRST);
-        assert!(!subscription.is_connected());
-        server.await.unwrap();
-        // Nobody listens any more: each try fails and says so.
-        subscription.retry_now();
-        assert!(matches!(subscription.next().await, Ok(Update::Lost { failures: 2, .. })));
-    }
-
-    #[tokio::test]
-    async fn a_refused_handshake_is_final_and_keeps_its_reason() {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::new(&listener.local_addr().unwrap().to_string(), None).unwrap();
-        let server = tokio::spawn(async move {
-            for (status, body) in [
-                (
-                    "404 Not Found",
-                    r#"{"type":"/problems/not_found","title":"t","status":404,"detail":"no such thing"}"#,
-                ),
-                ("503 Service Unavailable", ""),
-            ] {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                let read = socket.read(&mut [0; 4096]).await.unwrap();
-                assert!(read > 0);
-                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                socket.write_all(head.as_bytes()).await.unwrap();
-            }
-        });
-        let error = Subscription::new(&client, target(None)).next().await.unwrap_err();
-        assert!(error.is_not_found(), "{error:?}");
-        let update = Subscription::new(&client, target(None)).next().await.unwrap();
-        assert!(matches!(update, Update::Lost { .. }), "a busy server is asked again");
-        server.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn the_time_of_the_event_is_what_the_server_says() {
-        let (client, server) = server(vec![(vec![connected()], 0)]).await;
-        let now = event_time(&client, EventId(1)).await.unwrap();
-        assert_eq!(now.to_string(), "2026-07-18T12:00:00Z");
-        server.await.unwrap();
     }
 }

@@ -17,6 +17,7 @@ pub mod http;
 pub mod keeper;
 pub mod live;
 pub mod logging;
+pub mod page;
 pub mod routes;
 pub mod running;
 pub mod site;

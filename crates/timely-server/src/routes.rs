@@ -20,7 +20,7 @@ use crate::http::{
     announcements, events, fixtures, health, import, problem, results, standings, teams, tokens, venues,
 };
 use crate::store::Judgement;
-use crate::{App, auth, live, site};
+use crate::{App, auth, live, page, site};
 
 /// Most bytes of a refused body that are read to be thrown away.
 const DISCARD_BYTES_MAX: usize = 2 * IMPORT_BYTES_MAX;
@@ -31,6 +31,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 pub fn router(app: &App) -> Router {
     let routes = table()
         .merge(live::routes())
+        .merge(page::routes())
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .with_state(app.clone());

@@ -5,23 +5,25 @@
 //! position that last told it: boards by `seq`, fixtures and announcements by `pos`, results by
 //! version. Reading keys, sockets and drawing are left to others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crossterm::event::KeyEvent;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use timely_client::live::{Header, Message as LiveMessage, Said};
+use timely_client::live::{Header, Message as LiveMessage, Said, Transport};
 use timely_core::announcement::{Announcement, AnnouncementType, Priority};
 use timely_core::cursor::Epoch;
 use timely_core::event::Event;
 use timely_core::fixture::{FixtureStatus, ScheduleItem};
-use timely_core::id::{AnnouncementId, FixtureId};
+use timely_core::id::{AnnouncementId, FixtureId, TeamId};
 use timely_core::live::{Control, Data, DataMessage};
-use timely_core::result::{FixtureResult, Score};
+use timely_core::result::{FixtureResult, ResultState, Score};
 use timely_core::standings::Row;
 use timely_core::topic::{Stream, Topic};
 
+use crate::Signs;
 use crate::keys::{self, Action};
 use crate::link::Link;
 use crate::news::{Entry, News, Turn, What};
@@ -31,6 +33,14 @@ use crate::news::{Entry, News, Turn, What};
 const ANNOUNCEMENTS_MAX: usize = 1_000;
 /// How long one of several announcements stands in the banner.
 const BANNER_TURN: Duration = Duration::from_secs(8);
+/// How long an urgent announcement takes half the screen after it was heard.
+const URGENT_TURN: Duration = Duration::from_secs(20);
+/// How long a row of a table stands out after it changed.
+const CHANGED_TURN: Duration = Duration::from_secs(30);
+/// How long it is said that the screen is back online.
+const BACK_ONLINE_TURN: Duration = Duration::from_secs(5);
+/// What comes so soon after a silence was held up by it.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to the dashboard.
 #[derive(Debug)]
@@ -47,7 +57,10 @@ pub(crate) enum Message {
 /// News of the stream.
 #[derive(Debug)]
 pub(crate) enum Live {
+    /// A connection stands; nothing was heard over it yet.
+    Open(Transport),
     Said(Box<LiveMessage>),
+    RoundTrip(Duration),
     Lost {
         cause: String,
         failures: u32,
@@ -91,6 +104,60 @@ pub(crate) type Group = Option<String>;
 pub(crate) struct Board {
     seq: u64,
     pub(crate) rows: Vec<Row>,
+    /// When the points or the position of a team changed last.
+    changed: HashMap<TeamId, Instant>,
+}
+
+impl Board {
+    /// Rows that were there before and read otherwise now have changed at `now`.
+    fn after(before: Option<&Self>, seq: u64, rows: Vec<Row>, now: Instant) -> Self {
+        let mut changed = HashMap::new();
+        if let Some(before) = before {
+            changed.clone_from(&before.changed);
+            for row in &rows {
+                let was = before.rows.iter().find(|was| was.team_id == row.team_id);
+                if was.is_some_and(|was| (was.position, was.points) != (row.position, row.points)) {
+                    changed.insert(row.team_id, now);
+                }
+            }
+        }
+        Self { seq, rows, changed }
+    }
+
+    /// Whether the row of a team should stand out.
+    pub(crate) fn has_just_changed(&self, team: TeamId, now: Instant) -> bool {
+        self.changed.get(&team).is_some_and(|at| now.saturating_duration_since(*at) < CHANGED_TURN)
+    }
+}
+
+/// What has come since the screen heard from the server again.
+#[derive(Clone, Debug)]
+struct CatchUp {
+    /// Without a new connection there is no `live` that ends it: what was held up comes at once.
+    until: Option<Instant>,
+    /// False once the server said that something may be missing.
+    is_recovered: bool,
+    changes: u32,
+}
+
+/// Said for a while after the screen was offline.
+#[derive(Clone, Debug)]
+struct BackOnline {
+    words: String,
+    until: Instant,
+}
+
+/// A part of the screen, by the number in its title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pane {
+    Standings,
+    Live,
+    Next,
+    Latest,
+}
+
+impl Pane {
+    pub(crate) const ALL: [Self; 4] = [Self::Standings, Self::Live, Self::Next, Self::Latest];
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +169,8 @@ struct KnownFixture {
 #[derive(Clone, Debug)]
 struct KnownAnnouncement {
     pos: u64,
+    /// When this screen heard of it.
+    heard: Instant,
     /// `None` once it has left the screens.
     announcement: Option<Announcement>,
     /// False from the start of a snapshot until it is told again: what a snapshot does not tell has
@@ -133,11 +202,16 @@ pub(crate) struct App {
     pub(crate) link: Link,
     pub(crate) is_demo: bool,
     pub(crate) colour: bool,
+    pub(crate) signs: Signs,
+    /// The pane that is in front where not all of them fit.
+    pub(crate) front: Pane,
     /// When the last message came; drawing knows no other time.
     pub(crate) now: Instant,
     pub(crate) news: News,
     /// Something that went wrong and has not been put right.
     pub(crate) notice: Option<String>,
+    catch_up: Option<CatchUp>,
+    back_online: Option<BackOnline>,
     started: Instant,
     event_seq: u64,
     epoch: Option<Epoch>,
@@ -154,16 +228,20 @@ pub(crate) struct App {
 
 impl App {
     /// A dashboard that has heard nothing yet.
-    pub(crate) fn new(event: Event, colour: bool, now: Instant) -> Self {
+    pub(crate) fn new(event: Event, colour: bool, signs: Signs, now: Instant) -> Self {
         Self {
             zone: zone(&event),
             event,
             link: Link::new(),
             is_demo: false,
             colour,
+            signs,
+            front: Pane::Live,
             now,
             news: News::default(),
             notice: None,
+            catch_up: None,
+            back_online: None,
             started: now,
             event_seq: 0,
             epoch: None,
@@ -183,8 +261,22 @@ impl App {
         self.now = now;
         match message {
             Message::Key(key) => self.key(&key).into_iter().collect(),
+            Message::Live(Live::Open(transport)) => {
+                if self.link.was_heard() {
+                    self.catch_up = Some(CatchUp { until: None, is_recovered: true, changes: 0 });
+                    self.back_online = None;
+                }
+                self.link.open(transport);
+                Vec::new()
+            }
             Message::Live(Live::Said(message)) => self.said(&message),
+            Message::Live(Live::RoundTrip(took)) => {
+                self.link.measured(took);
+                Vec::new()
+            }
             Message::Live(Live::Lost { cause, failures, retry_in }) => {
+                self.catch_up = None;
+                self.back_online = None;
                 self.link.lose(cause, failures, now + retry_in);
                 Vec::new()
             }
@@ -205,6 +297,7 @@ impl App {
             Action::NextGroup => self.step_group(1),
             Action::PreviousGroup => self.step_group(self.boards.len().saturating_sub(1)),
             Action::AutomaticGroup => self.choice = Choice::Automatic,
+            Action::Front(pane) => self.front = pane,
             Action::Behind => self.behind = if self.emergency().is_some() { self.last_emergency() } else { 0 },
             Action::Reconnect => {
                 self.link.retry(self.now);
@@ -225,6 +318,12 @@ impl App {
     }
 
     fn said(&mut self, message: &LiveMessage) -> Vec<Request> {
+        if self.link.stale(self.now).is_some() && self.catch_up.is_none() {
+            // Silent for too long, yet never cut.
+            let until = Some(self.now + HELD_UP);
+            self.catch_up = Some(CatchUp { until, is_recovered: true, changes: 0 });
+            self.say_back_online();
+        }
         self.link.hear(self.now);
         match &message.said {
             Said::Data(header) => match data(&message.text) {
@@ -247,12 +346,17 @@ impl App {
                 self.link.greeted(*timestamp, self.now);
                 self.notice = None;
                 if self.epoch.as_ref() != Some(epoch) {
+                    self.doubt_catch_up();
                     self.forget();
                     self.epoch = Some(epoch.clone());
                 }
             }
-            Control::Subscribed { stream: Stream::Announcements, recovered: false, .. } => self.doubt_announcements(),
+            Control::Subscribed { stream: Stream::Announcements, recovered: false, .. } => {
+                self.doubt_catch_up();
+                self.doubt_announcements();
+            }
             Control::Resync { topics, .. } => {
+                self.doubt_catch_up();
                 if topics.iter().copied().any(|topic| topic.stream() == Some(Stream::Announcements)) {
                     self.doubt_announcements();
                 }
@@ -260,10 +364,18 @@ impl App {
                     self.load = Load::Wanted;
                 }
             }
-            Control::Subscribed { stream: Stream::Results, recovered: false, .. } => self.load = Load::Wanted,
+            Control::Subscribed { stream: Stream::Results, recovered: false, .. } => {
+                self.doubt_catch_up();
+                self.load = Load::Wanted;
+            }
+            Control::Subscribed { recovered: false, .. } => self.doubt_catch_up(),
             Control::Live { topics, .. } => {
                 if topics.iter().copied().any(|topic| matches!(topic, Topic::EventAnnouncements(_))) {
                     self.drop_doubted_announcements();
+                }
+                if self.catch_up.as_ref().is_some_and(|catch_up| catch_up.until.is_none()) {
+                    self.say_back_online();
+                    self.catch_up = None;
                 }
                 return self.ask();
             }
@@ -276,6 +388,37 @@ impl App {
             Control::Subscribed { .. } | Control::Unsubscribed { .. } | Control::Pong { .. } => {}
         }
         Vec::new()
+    }
+
+    fn doubt_catch_up(&mut self) {
+        if let Some(catch_up) = &mut self.catch_up {
+            catch_up.is_recovered = false;
+        }
+    }
+
+    /// A change has come that was not known.
+    fn count_news(&mut self) {
+        let Some(catch_up) = &mut self.catch_up else { return };
+        if catch_up.until.is_some_and(|until| self.now >= until) {
+            self.catch_up = None;
+            return;
+        }
+        catch_up.changes += 1;
+        if catch_up.until.is_some() {
+            self.say_back_online();
+        }
+    }
+
+    fn say_back_online(&mut self) {
+        let Some(catch_up) = &self.catch_up else { return };
+        let words = match catch_up {
+            CatchUp { is_recovered: false, .. } => "shown anew".to_owned(),
+            CatchUp { changes: 0, .. } => "nothing missed".to_owned(),
+            CatchUp { changes: 1, .. } => "1 change caught up".to_owned(),
+            CatchUp { changes, .. } => format!("{changes} changes caught up"),
+        };
+        let words = format!("Back online: {words}");
+        self.back_online = Some(BackOnline { words, until: self.now + BACK_ONLINE_TURN });
     }
 
     fn ask(&mut self) -> Vec<Request> {
@@ -324,8 +467,10 @@ impl App {
         let (pos, at) = (header.pos, header.timestamp);
         match data {
             Data::Leaderboard { group, leaderboard, .. } => {
-                if self.boards.get(&group).is_none_or(|known| header.seq > known.seq) {
-                    self.boards.insert(group, Board { seq: header.seq, rows: leaderboard });
+                let known = self.boards.get(&group);
+                if known.is_none_or(|known| header.seq > known.seq) {
+                    let board = Board::after(known, header.seq, leaderboard, self.now);
+                    self.boards.insert(group, board);
                 }
             }
             Data::Schedule { schedule, .. } => self.schedule(header.seq, pos, schedule),
@@ -341,6 +486,7 @@ impl App {
             Data::Announcement { announcement, .. } => return self.announcement(pos, at, announcement),
             Data::AnnouncementRemoved { announcement, .. } => {
                 if self.keep_announcement(announcement.id, pos, None) {
+                    self.count_news();
                     self.news.remove_announcement(announcement.id);
                 }
             }
@@ -368,6 +514,10 @@ impl App {
         if let Some(turn) = Turn::of(before, &item) {
             self.news.add(pos, Entry { at, what: What::Fixture { fixture: Box::new(item.clone()), turn } });
         }
+        if known.is_none_or(|known| known.pos < pos) && pos > self.schedule_seq {
+            self.count_news();
+        }
+        let known = self.fixtures.get(&item.fixture_id);
         // The schedule is the truth as of its `seq`, also about fixtures that it no longer has.
         if pos > self.schedule_seq && known.is_none_or(|known| known.pos < pos) {
             self.fixtures.insert(item.fixture_id, KnownFixture { pos, item });
@@ -377,8 +527,12 @@ impl App {
     fn result(&mut self, pos: u64, at: Timestamp, result: FixtureResult) {
         let known = self.results.get(&result.fixture_id);
         let before = known.filter(|known| known.version < result.version).and_then(FixtureResult::score);
+        let is_news = known.is_none_or(|known| known.version < result.version);
         self.news.add(pos, Entry { at, what: What::Result { result: Box::new(result.clone()), before } });
         self.keep_result(result);
+        if is_news {
+            self.count_news();
+        }
     }
 
     fn keep_result(&mut self, result: FixtureResult) {
@@ -392,6 +546,7 @@ impl App {
         if !self.keep_announcement(announcement.id, pos, Some(announcement.clone())) {
             return Vec::new();
         }
+        self.count_news();
         // Said again, or edited: one entry, where it was said last.
         self.news.remove_announcement(announcement.id);
         self.news.add(pos, Entry { at, what: What::Announcement(Box::new(announcement)) });
@@ -406,7 +561,7 @@ impl App {
             known.is_confirmed |= known.pos == pos;
             return false;
         }
-        self.announcements.insert(id, KnownAnnouncement { pos, announcement, is_confirmed: true });
+        self.announcements.insert(id, KnownAnnouncement { pos, heard: self.now, announcement, is_confirmed: true });
         if self.announcements.len() > ANNOUNCEMENTS_MAX {
             self.announcements.pop_first();
         }
@@ -446,6 +601,28 @@ impl App {
         played.or_else(told).or_else(|| self.boards.first_key_value())
     }
 
+    /// The other tables, by group.
+    pub(crate) fn other_boards(&self) -> impl Iterator<Item = (&Group, &Board)> {
+        let shown = self.board().map(|(group, _)| group.clone());
+        self.boards.iter().filter(move |(group, _)| Some(*group) != shown.as_ref())
+    }
+
+    /// Fixtures of a group that are being played, whether or not they count in its table yet.
+    pub(crate) fn live_in(&self, group: &Group) -> usize {
+        self.live().filter(|fixture| fixture.group == *group).count()
+    }
+
+    /// Whether a team is playing now.
+    pub(crate) fn is_playing(&self, team: TeamId) -> bool {
+        self.live().any(|fixture| [fixture.home_team.id, fixture.away_team.id].contains(&Some(team)))
+    }
+
+    /// Position of a team in the table of its group.
+    pub(crate) fn position_of(&self, group: &Group, team: TeamId) -> Option<u32> {
+        let rows = &self.boards.get(group)?.rows;
+        rows.iter().find(|row| row.team_id == team).map(|row| row.position)
+    }
+
     /// Whether the table follows what is being played.
     pub(crate) fn is_group_automatic(&self) -> bool {
         self.choice == Choice::Automatic
@@ -463,11 +640,48 @@ impl App {
         live.into_iter()
     }
 
-    /// Fixtures to come, the next first.
+    /// Fixtures to come, the next first; those of today and later that will not be played as planned
+    /// stand among them, or nobody would find out why they are missing.
     pub(crate) fn next(&self) -> Vec<&ScheduleItem> {
         let mut next = self.with_status(&[FixtureStatus::Scheduled]);
+        if let Some(today) = self.today() {
+            let put_off = self.with_status(&[FixtureStatus::Postponed, FixtureStatus::Cancelled]);
+            next.extend(put_off.into_iter().filter(|fixture| self.day(fixture.start_at) >= today));
+        }
         next.sort_by_key(|fixture| (fixture.start_at, fixture.number));
         next
+    }
+
+    /// Fixtures of today that are over, the last first.
+    pub(crate) fn done_today(&self) -> Vec<&ScheduleItem> {
+        let mut done = self.with_status(&[FixtureStatus::Finished, FixtureStatus::Abandoned]);
+        done.retain(|fixture| Some(self.day(fixture.start_at)) == self.today());
+        done.sort_by_key(|fixture| std::cmp::Reverse((fixture.start_at, fixture.number)));
+        done
+    }
+
+    /// The day at the event, as far as the clock on the screen goes.
+    fn today(&self) -> Option<Date> {
+        self.link.shown_time(self.now).map(|now| self.day(now))
+    }
+
+    fn day(&self, at: Timestamp) -> Date {
+        at.to_zoned(self.zone.clone()).date()
+    }
+
+    /// How many fixtures are over, being played, and to come.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        use FixtureStatus::{Abandoned, Cancelled, Finished, Live, Paused, Postponed, Scheduled};
+        (
+            self.with_status(&[Finished, Abandoned, Cancelled]).len(),
+            self.with_status(&[Live, Paused]).len(),
+            self.with_status(&[Scheduled, Postponed]).len(),
+        )
+    }
+
+    /// That the screen is back online, for a while after it was not.
+    pub(crate) fn back_online(&self) -> Option<&str> {
+        self.back_online.as_ref().filter(|note| self.now < note.until).map(|note| note.words.as_str())
     }
 
     fn with_status(&self, any_of: &[FixtureStatus]) -> Vec<&ScheduleItem> {
@@ -481,6 +695,11 @@ impl App {
 
     pub(crate) fn fixture_of(&self, id: FixtureId) -> Option<&ScheduleItem> {
         self.fixtures.get(&id).map(|known| &known.item)
+    }
+
+    /// How far the result of a fixture is confirmed.
+    pub(crate) fn confirmation_of(&self, id: FixtureId) -> Option<ResultState> {
+        self.result_of(id).map(|(result, _)| result.state)
     }
 
     /// The result of a fixture, unless it was removed.
@@ -498,8 +717,13 @@ impl App {
             .and_then(|team| team.code.as_deref())
     }
 
-    /// Event time now.
-    pub(crate) fn event_now(&self) -> Option<Timestamp> {
+    /// Event time to show: it stops when nothing is heard, see [`Link::shown_time`].
+    pub(crate) fn shown_time(&self) -> Option<Timestamp> {
+        self.link.shown_time(self.now)
+    }
+
+    /// Event time now, by which things expire.
+    fn event_now(&self) -> Option<Timestamp> {
         self.link.event_now(self.now)
     }
 
@@ -528,6 +752,21 @@ impl App {
         let announcement = self.turn_of(&all)?;
         let at = all.iter().position(|(_, other)| other.id == announcement.id)?;
         Some((announcement, at + 1, all.len()))
+    }
+
+    /// The urgent announcement that takes half the screen because it has just come.
+    pub(crate) fn just_urgent(&self) -> Option<&Announcement> {
+        let all = self.active(|announcement| {
+            announcement.priority == Priority::Urgent && announcement.kind != AnnouncementType::Emergency
+        });
+        let fresh: Vec<_> = all
+            .into_iter()
+            .filter(|(_, announcement)| {
+                let known = self.announcements.get(&announcement.id);
+                known.is_some_and(|known| self.now.saturating_duration_since(known.heard) < URGENT_TURN)
+            })
+            .collect();
+        self.turn_of(&fresh)
     }
 
     /// Announcements that stand and have not expired, newest first.

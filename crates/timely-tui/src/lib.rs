@@ -34,6 +34,37 @@ pub struct WatchOptions {
     pub event: Event,
     /// Whether colours may be used; words carry every meaning without them.
     pub colour: bool,
+    /// What the terminal can draw beside letters.
+    pub signs: Signs,
+}
+
+/// Signs and frames, by what the terminal can draw. They are ornaments: words say the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signs {
+    #[default]
+    Unicode,
+    Ascii,
+}
+
+impl Signs {
+    /// What the terminal of this process can draw, by its locale and `TERM`.
+    pub fn of_environment() -> Self {
+        Self::of(|name| std::env::var(name).ok())
+    }
+
+    fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        // POSIX: the first of these that is set and not empty decides.
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .filter_map(&variable)
+            .find(|value| !value.is_empty())
+            .unwrap_or_default()
+            .to_ascii_uppercase();
+        let is_utf8 = cfg!(windows) || locale.contains("UTF-8") || locale.contains("UTF8");
+        // The fonts of the Linux console lack most signs.
+        let is_console = variable("TERM").is_some_and(|term| term == "linux");
+        if is_utf8 && !is_console { Self::Unicode } else { Self::Ascii }
+    }
 }
 
 /// Shows the dashboard until the viewer leaves it, or a signal ends the program. The terminal is
@@ -72,7 +103,7 @@ impl WatchArgs {
         let client = Client::new(&self.server, token.as_deref().map(str::trim))?;
         let events = client.events().await.context("cannot read the events")?;
         let event = choose(events, self.event.as_deref())?;
-        Ok(WatchOptions { client, event, colour })
+        Ok(WatchOptions { client, event, colour, signs: Signs::of_environment() })
     }
 }
 
@@ -115,6 +146,28 @@ pub fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_follow_the_locale_and_the_kind_of_terminal() {
+        for (why, environment, signs) in [
+            ("a common desktop", &[("LANG", "de_DE.UTF-8"), ("TERM", "xterm-256color")][..], Signs::Unicode),
+            ("as some systems write it", &[("LC_CTYPE", "C.utf8")], Signs::Unicode),
+            ("the first that is set decides", &[("LC_ALL", "C"), ("LANG", "en_GB.UTF-8")], Signs::Ascii),
+            ("empty is not set", &[("LC_ALL", ""), ("LANG", "en_GB.UTF-8")], Signs::Unicode),
+            ("the console of Linux", &[("LANG", "en_GB.UTF-8"), ("TERM", "linux")], Signs::Ascii),
+            ("nothing is known", &[], Signs::Ascii),
+        ] {
+            let variable =
+                |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            let signs = if cfg!(windows) { Signs::Unicode } else { signs };
+            assert_eq!(Signs::of(variable), signs, "{why}");
         }
     }
 }

@@ -7,28 +7,49 @@
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use timely_client::live::{STALE_AFTER, Transport};
 
-/// The server says `status` every 5 s. Without a word for so long the screen is stale.
-pub(crate) const STALE_AFTER: Duration = Duration::from_secs(12);
-/// From here on the age is shown: one `status` is overdue.
+/// From here on the age is shown: one `status`, which comes every 5 s, is overdue.
 const QUIET_AFTER: Duration = Duration::from_secs(7);
+/// Round trips below this are not told apart: a badge that changes with each heartbeat draws the eye.
+const ROUND_TRIP_SHOWN: Duration = Duration::from_millis(100);
 
 /// Where the connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     /// The first connection is being made.
     Connecting,
-    Open,
+    Open {
+        transport: Transport,
+        /// Whether anything was heard over this connection: an open one may lead nowhere.
+        has_spoken: bool,
+        round_trip: Option<Duration>,
+    },
     /// Lost, or never made; tried again by itself.
-    Lost {
-        cause: String,
-        failures: u32,
-        retry_at: Instant,
-    },
+    Lost { cause: String, failures: u32, retry_at: Instant },
     /// The server's last word.
-    Ended {
-        reason: String,
-    },
+    Ended { reason: String },
+}
+
+/// How well the connection is, for those who look from afar. The words beside it say it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// Live over the better transport.
+    Full,
+    /// Live over the one that gets through everywhere.
+    Half,
+    /// Not live.
+    None,
+}
+
+/// The connection in a few words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Badge {
+    pub(crate) health: Health,
+    /// `LIVE`, `STALE 0:47`, `RECONNECTING`: what must be said in any case.
+    pub(crate) words: String,
+    /// `ws 0.2s`, `in 5s (try 3)`: what is said where there is room. Perhaps empty.
+    pub(crate) detail: String,
 }
 
 /// Event time as the server told it.
@@ -42,7 +63,7 @@ struct Told {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     state: State,
-    /// When the server was last heard.
+    /// When the server was last heard, over this connection or one before.
     heard: Option<Instant>,
     time: Option<Told>,
     /// Seconds of event time in a second; unknown before the first `status`.
@@ -57,10 +78,24 @@ impl Link {
         Self { state: State::Connecting, heard: None, time: None, rate: None, server_stale_since: None }
     }
 
+    /// A connection stands.
+    pub(crate) fn open(&mut self, transport: Transport) {
+        self.state = State::Open { transport, has_spoken: false, round_trip: None };
+    }
+
     /// Something came from the server.
     pub(crate) fn hear(&mut self, now: Instant) {
-        self.state = State::Open;
+        if let State::Open { has_spoken, .. } = &mut self.state {
+            *has_spoken = true;
+        }
         self.heard = Some(now);
+    }
+
+    /// How long the server took to answer.
+    pub(crate) fn measured(&mut self, took: Duration) {
+        if let State::Open { round_trip, .. } = &mut self.state {
+            *round_trip = Some(took);
+        }
     }
 
     /// The server greeted and said what time it is.
@@ -97,7 +132,7 @@ impl Link {
     pub(crate) fn ended(&self) -> Option<&str> {
         match &self.state {
             State::Ended { reason } => Some(reason),
-            State::Connecting | State::Open | State::Lost { .. } => None,
+            State::Connecting | State::Open { .. } | State::Lost { .. } => None,
         }
     }
 
@@ -105,8 +140,13 @@ impl Link {
     pub(crate) fn cause(&self) -> Option<&str> {
         match &self.state {
             State::Lost { cause, .. } => Some(cause),
-            State::Connecting | State::Open | State::Ended { .. } => None,
+            State::Connecting | State::Open { .. } | State::Ended { .. } => None,
         }
+    }
+
+    /// Whether the server was ever heard.
+    pub(crate) const fn was_heard(&self) -> bool {
+        self.heard.is_some()
     }
 
     /// Seconds of event time in a second, where it is not real time.
@@ -116,7 +156,9 @@ impl Link {
 
     /// Whether what is shown can be taken as true now.
     pub(crate) fn is_live(&self, now: Instant) -> bool {
-        self.state == State::Open && self.stale(now).is_none() && self.server_stale_since.is_none()
+        matches!(self.state, State::Open { has_spoken: true, .. })
+            && self.stale(now).is_none()
+            && self.server_stale_since.is_none()
     }
 
     /// How long nothing has been heard, once that is too long. `None` before the first word: there is
@@ -130,34 +172,43 @@ impl Link {
         self.server_stale_since
     }
 
-    /// The connection in a few words.
-    pub(crate) fn words(&self, now: Instant) -> String {
-        match &self.state {
-            State::Connecting => "CONNECTING".to_owned(),
-            State::Open => {
-                let age = self.heard.map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
-                if age >= STALE_AFTER {
-                    format!("STALE {}", minutes(age))
-                } else if self.server_stale_since.is_some() {
-                    "STALE at the server".to_owned()
-                } else if age >= QUIET_AFTER {
-                    format!("LIVE ws, quiet {}s", age.as_secs())
-                } else {
-                    "LIVE ws".to_owned()
-                }
+    /// The connection in a few words. LIVE is said only of an open one over which something was heard
+    /// within [`STALE_AFTER`].
+    pub(crate) fn badge(&self, now: Instant) -> Badge {
+        let not_live = |words: String, detail: String| Badge { health: Health::None, words, detail };
+        let trying = if self.heard.is_some() { "RECONNECTING" } else { "CONNECTING" };
+        let (transport, round_trip) = match &self.state {
+            State::Connecting | State::Open { has_spoken: false, .. } => {
+                return not_live(trying.to_owned(), String::new());
             }
             State::Lost { failures, retry_at, .. } => {
-                let doing = if self.heard.is_some() { "RECONNECTING" } else { "CONNECTING" };
                 // Rounded up: "in 0s" would be said for most of the last second.
                 let wait = retry_at.saturating_duration_since(now).as_millis().div_ceil(1000);
-                if wait == 0 {
-                    format!("{doing} (try {failures})")
-                } else {
-                    format!("{doing} in {wait}s (try {failures})")
-                }
+                let detail =
+                    if wait == 0 { format!("(try {failures})") } else { format!("in {wait}s (try {failures})") };
+                return not_live(trying.to_owned(), detail);
             }
-            State::Ended { .. } => "ENDED".to_owned(),
+            State::Ended { .. } => return not_live("ENDED".to_owned(), String::new()),
+            State::Open { transport, round_trip, .. } => (*transport, *round_trip),
+        };
+        if let Some(age) = self.stale(now) {
+            return not_live(format!("STALE {}", minutes(age)), String::new());
         }
+        if self.server_stale_since.is_some() {
+            return not_live("STALE".to_owned(), "at the server".to_owned());
+        }
+        let age = self.heard.map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
+        let detail = match round_trip {
+            _ if age >= QUIET_AFTER => format!("{transport}, quiet {}s", age.as_secs()),
+            None => transport.to_string(),
+            Some(took) if took < ROUND_TRIP_SHOWN => format!("{transport} <0.1s"),
+            Some(took) => format!("{transport} {:.1}s", took.as_secs_f64()),
+        };
+        let health = match transport {
+            Transport::WebSocket => Health::Full,
+            Transport::Sse => Health::Half,
+        };
+        Badge { health, words: "LIVE".to_owned(), detail }
     }
 
     /// Event time now, by what the server said last. `None` before its first word.
@@ -197,35 +248,84 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    type Steps<'a> = Vec<&'a dyn Fn(&mut Link)>;
+
+    /// What the badge says, without its sign.
+    fn words(link: &Link, now: Instant) -> String {
+        let badge = link.badge(now);
+        format!("{} {}", badge.words, badge.detail).trim_end().to_owned()
+    }
+
     #[test]
-    fn the_words_never_claim_more_than_was_heard() {
+    fn the_badge_tells_the_truth_in_each_state() {
+        let start = Instant::now();
+        for transport in [Transport::WebSocket, Transport::Sse] {
+            let health = if transport == Transport::Sse { Health::Half } else { Health::Full };
+            let open = |link: &mut Link| link.open(transport);
+            let speak = |link: &mut Link| {
+                link.open(transport);
+                link.hear(start);
+            };
+            let lose = |link: &mut Link| link.lose("reset".into(), 3, start + s(25));
+            let stale_server = |link: &mut Link| {
+                link.status(at("2022-12-01T20:33:00Z"), 1.0, Some(at("2022-12-01T20:30:00Z")), start);
+            };
+            let end = |link: &mut Link| link.end("gone".into());
+            let far = |link: &mut Link| link.measured(Duration::from_millis(240));
+            let near = |link: &mut Link| link.measured(Duration::from_millis(3));
+            let t = transport;
+            let table: Vec<(&str, Steps<'_>, u64, String, bool)> = vec![
+                ("at the start", vec![], 60, "CONNECTING".into(), false),
+                ("open, but nothing was said", vec![&open], 1, "CONNECTING".into(), false),
+                ("a round trip is no word", vec![&open, &far], 1, "CONNECTING".into(), false),
+                ("never connected", vec![&lose], 20, "CONNECTING in 5s (try 3)".into(), false),
+                ("heard", vec![&speak], 0, format!("LIVE {t}"), true),
+                ("heard just now", vec![&speak], 6, format!("LIVE {t}"), true),
+                ("measured", vec![&speak, &far], 1, format!("LIVE {t} 0.2s"), true),
+                ("too near to tell apart", vec![&speak, &near], 1, format!("LIVE {t} <0.1s"), true),
+                ("a status is overdue", vec![&speak, &far], 7, format!("LIVE {t}, quiet 7s"), true),
+                ("the last second", vec![&speak], 11, format!("LIVE {t}, quiet 11s"), true),
+                ("two are missing", vec![&speak], 12, "STALE 0:12".into(), false),
+                ("for long", vec![&speak, &far], 75, "STALE 1:15".into(), false),
+                ("lost", vec![&speak, &lose], 20, "RECONNECTING in 5s (try 3)".into(), false),
+                ("lost a moment ago", vec![&speak, &lose], 1, "RECONNECTING in 24s (try 3)".into(), false),
+                ("being tried", vec![&speak, &lose], 26, "RECONNECTING (try 3)".into(), false),
+                ("open again, but silent", vec![&speak, &lose, &open], 2, "RECONNECTING".into(), false),
+                ("silent for long", vec![&speak, &lose, &open], 40, "RECONNECTING".into(), false),
+                ("back", vec![&speak, &lose, &speak], 1, format!("LIVE {t}"), true),
+                ("the old round trip is over", vec![&speak, &far, &speak], 1, format!("LIVE {t}"), true),
+                ("the server has no news", vec![&speak, &stale_server], 1, "STALE at the server".into(), false),
+                ("ended", vec![&speak, &end], 1, "ENDED".into(), false),
+            ];
+            for (why, steps, after, said, is_live) in table {
+                let mut link = Link::new();
+                for step in steps {
+                    step(&mut link);
+                }
+                let now = start + s(after);
+                assert_eq!(words(&link, now), said, "{transport}, {why}");
+                assert_eq!(link.is_live(now), is_live, "{transport}, {why}");
+                assert_eq!(link.badge(now).words == "LIVE", is_live, "{transport}, {why}");
+                let shown = if is_live { health } else { Health::None };
+                assert_eq!(link.badge(now).health, shown, "{transport}, {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shown_grows_older_while_the_connection_is_lost() {
         let start = Instant::now();
         let mut link = Link::new();
-        assert_eq!(link.words(start + s(60)), "CONNECTING", "nothing is shown, so nothing is stale");
-        link.lose("refused".into(), 2, start + s(5));
-        assert_eq!(link.words(start), "CONNECTING in 5s (try 2)");
+        assert_eq!(link.stale(start + s(60)), None, "nothing is shown, so nothing is stale");
+        link.open(Transport::WebSocket);
         link.hear(start);
-        for (after, words, is_live) in [
-            (0, "LIVE ws", true),
-            (6, "LIVE ws", true),
-            (7, "LIVE ws, quiet 7s", true),
-            (11, "LIVE ws, quiet 11s", true),
-            (12, "STALE 0:12", false),
-            (75, "STALE 1:15", false),
-        ] {
-            assert_eq!((link.words(start + s(after)).as_str(), link.is_live(start + s(after))), (words, is_live));
-        }
         link.lose("reset".into(), 3, start + s(25));
-        assert_eq!(link.words(start + s(20)), "RECONNECTING in 5s (try 3)");
-        assert_eq!(link.words(start + s(26)), "RECONNECTING (try 3)");
-        assert_eq!(link.stale(start + s(26)), Some(s(26)), "what is shown grows older meanwhile");
+        assert_eq!(link.stale(start + s(26)), Some(s(26)));
         assert_eq!(link.cause(), Some("reset"));
         link.retry(start + s(21));
-        assert_eq!(link.words(start + s(21)), "RECONNECTING (try 3)");
-        link.hear(start + s(30));
-        assert_eq!(link.words(start + s(30)), "LIVE ws");
+        assert_eq!(words(&link, start + s(21)), "RECONNECTING (try 3)");
         link.end("gone".into());
-        assert_eq!((link.words(start + s(31)).as_str(), link.ended()), ("ENDED", Some("gone")));
+        assert_eq!((link.cause(), link.ended()), (None, Some("gone")));
     }
 
     #[test]
@@ -233,6 +333,7 @@ mod tests {
         let start = Instant::now();
         let mut link = Link::new();
         assert_eq!(link.event_now(start), None);
+        link.open(Transport::WebSocket);
         link.hear(start);
         link.greeted(at("2022-12-01T20:28:00Z"), start);
         assert_eq!(link.event_now(start + s(3)), Some(at("2022-12-01T20:28:00Z")), "the rate is not known yet");
@@ -251,9 +352,10 @@ mod tests {
     fn a_server_without_news_is_not_live_however_loudly_it_talks() {
         let start = Instant::now();
         let mut link = Link::new();
+        link.open(Transport::WebSocket);
         link.hear(start);
         link.status(at("2022-12-01T20:33:00Z"), 1.0, Some(at("2022-12-01T20:30:00Z")), start);
-        assert_eq!((link.is_live(start), link.words(start).as_str()), (false, "STALE at the server"));
+        assert_eq!((link.is_live(start), words(&link, start).as_str()), (false, "STALE at the server"));
         assert_eq!(link.unusual_rate(), None);
     }
 }

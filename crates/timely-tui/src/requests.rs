@@ -43,7 +43,10 @@ impl Server {
             tokio::select! {
                 update = self.subscription.next(), if !self.has_ended => {
                     return Message::Live(match update {
-                        Ok(Update::Open(_) | Update::RoundTrip(_) | Update::Stale { .. }) => continue,
+                        Ok(Update::Open(transport)) => Live::Open(transport),
+                        Ok(Update::RoundTrip(took)) => Live::RoundTrip(took),
+                        // The age is reckoned from the last word; this is only the moment to look.
+                        Ok(Update::Stale { .. }) => return Message::Tick,
                         Ok(Update::Message(message)) => Live::Said(Box::new(message)),
                         Ok(Update::Lost { cause, failures, retry_in }) => Live::Lost { cause, failures, retry_in },
                         Err(error) => {

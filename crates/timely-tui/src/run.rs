@@ -24,9 +24,9 @@ const FRAME_MIN: Duration = Duration::from_millis(100);
 /// Shows the dashboard until somebody leaves it or a signal ends it.
 pub(crate) async fn run(options: WatchOptions) -> anyhow::Result<()> {
     let mut stopped = pin!(stopped()?);
-    let mut screen = Screen::enter()?;
+    let mut screen = Screen::enter(options.colour)?;
     let mut server = Server::new(options.client, options.event.id);
-    let mut app = App::new(options.event, options.colour, Instant::now());
+    let mut app = App::new(options.event, options.colour, options.signs, Instant::now());
     let mut events = EventStream::new();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -37,7 +37,11 @@ pub(crate) async fn run(options: WatchOptions) -> anyhow::Result<()> {
             () = &mut stopped => return Ok(()),
             event = events.next() => match event {
                 Some(Ok(TerminalEvent::Key(key))) => Message::Key(key),
-                Some(Ok(TerminalEvent::Resize(..))) => Message::Resize,
+                Some(Ok(TerminalEvent::Resize(..))) => {
+                    // Some terminals move what they show, and the size may be back before it is drawn.
+                    screen.forget();
+                    Message::Resize
+                }
                 Some(Ok(
                     TerminalEvent::FocusGained
                     | TerminalEvent::FocusLost
@@ -62,7 +66,7 @@ pub(crate) async fn run(options: WatchOptions) -> anyhow::Result<()> {
                 Request::Load { epoch } => server.load(epoch),
                 Request::Reconnect => server.reconnect(),
                 Request::Bell => screen.ring().context("cannot draw")?,
-                Request::Redraw => screen.clear().context("cannot draw")?,
+                Request::Redraw => screen.forget(),
                 Request::Quit => return Ok(()),
             }
         }

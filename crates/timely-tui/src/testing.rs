@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::date;
 use serde_json::{Value, json};
-use timely_client::live::Message as LiveMessage;
+use timely_client::live::{Message as LiveMessage, Transport};
 use timely_core::event::{Count, Event, EventStatus, Visibility};
 use timely_core::id::EventId;
 
+use crate::Signs;
 use crate::app::{App, Live, Message, Request};
 
 /// Event time of the frames: between 70' and 73', when Costa Rica was through and Spain out.
@@ -37,16 +38,28 @@ impl Desk {
     /// One that has heard nothing yet.
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        Self { app: App::new(event(), true, now), now }
+        Self { app: App::new(event(), true, Signs::Unicode, now), now }
     }
 
     /// One that has heard the whole evening.
     pub(crate) fn of_the_evening() -> Self {
         let mut desk = Self::new();
+        desk.open(Transport::WebSocket);
         for frame in evening() {
             desk.hear(&frame);
         }
         desk
+    }
+
+    /// A connection stands.
+    pub(crate) fn open(&mut self, transport: Transport) {
+        self.update(Message::Live(Live::Open(transport)));
+    }
+
+    /// The connection is lost, or was not made again.
+    pub(crate) fn lose(&mut self, cause: &str, failures: u32, retry_in: u64) {
+        let retry_in = Duration::from_secs(retry_in);
+        self.update(Message::Live(Live::Lost { cause: cause.into(), failures, retry_in }));
     }
 
     pub(crate) fn hear(&mut self, frame: &Value) -> Vec<Request> {

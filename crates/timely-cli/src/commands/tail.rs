@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use timely_client::live::{About, Message, Said, Subscription, Target, Update, Version};
+use timely_client::live::{About, Message, Said, Subscription, Target, Transport, Update, Version};
 use timely_core::cursor::Cursor;
 use timely_core::id::TeamId;
 use timely_core::live::Control;
@@ -44,6 +44,10 @@ pub(crate) struct TailArgs {
     /// Stop after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+
+    /// Use this transport only
+    #[arg(long, value_name = "ws|sse")]
+    transport: Option<Transport>,
 }
 
 pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> Result<(), CliError> {
@@ -62,11 +66,12 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
         (None, None) => About::Event(context.event(&client, out).await?.id),
     };
     let streams = if wanted.streams.is_empty() { Stream::ALL.to_vec() } else { wanted.streams.clone() };
-    let target = Target { about, streams, since: args.since, version: Version::V2, only: None };
+    let target = Target { about, streams, since: args.since, version: Version::V2, only: args.transport };
     let mut subscription = Subscription::new(&client, target);
 
     let ends = Instant::now() + context.globals.timeout.unwrap_or(FOREVER);
-    let (mut printed, mut was_connected) = (0, false);
+    let mut way = Way { only: args.transport, last: None };
+    let mut printed = 0;
     loop {
         let Ok(update) = timeout_at(ends, subscription.next()).await else {
             go_on(&subscription, out)?;
@@ -83,15 +88,15 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
                     return go_on(&subscription, out);
                 }
             }
-            Update::Message(Message { said: Said::Control(control), .. }) => {
-                was_connected = true;
-                remark(&control, out)?;
+            Update::Message(Message { said: Said::Control(control), .. }) => remark(&control, out)?,
+            Update::Message(Message { said: Said::Unknown, .. }) | Update::RoundTrip(_) => {}
+            Update::Open(transport) => {
+                if let Some(line) = way.open(transport) {
+                    out.note(line)?;
+                }
             }
-            Update::Message(Message { said: Said::Unknown, .. })
-            | Update::Open(_)
-            | Update::RoundTrip(_)
-            | Update::Stale { .. } => {}
-            Update::Lost { cause, .. } if !was_connected => {
+            Update::Stale { age } => out.note(&stale(age))?,
+            Update::Lost { cause, .. } if way.last.is_none() => {
                 let address = client.address().to_owned();
                 return Err(timely_client::Error::Unreachable { address, cause }.into());
             }
@@ -100,6 +105,31 @@ pub(crate) async fn run(args: TailArgs, context: &Context, out: &mut Output) -> 
             }
         }
     }
+}
+
+/// How the stream comes, as far as its reader should know.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    only: Option<Transport>,
+    last: Option<Transport>,
+}
+
+impl Way {
+    /// What to say of a new connection: nothing, as long as it is the ordinary or the wanted one.
+    fn open(&mut self, transport: Transport) -> Option<&'static str> {
+        let last = self.last.replace(transport);
+        match (transport, last) {
+            _ if self.only.is_some() => None,
+            (Transport::Sse, _) => Some("LIVE sse: WebSockets are blocked here"),
+            (Transport::WebSocket, Some(Transport::Sse)) => Some("LIVE ws: WebSockets work again"),
+            (Transport::WebSocket, _) => None,
+        }
+    }
+}
+
+fn stale(age: Duration) -> String {
+    let seconds = age.as_secs();
+    format!("STALE {}:{:02}, nothing heard since", seconds / 60, seconds % 60)
 }
 
 /// Says where another tail would go on.
@@ -228,6 +258,25 @@ mod tests {
         assert_eq!(read(&["team_3_results"]).unwrap().about, Some(About::Team(TeamId(3))));
         for words in [&["nonsense"][..], &["event_1_results", "event_2_results"], &["results", "event_1_results"]] {
             assert_eq!(read(words).unwrap_err().exit, Exit::Usage, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_not_the_ordinary_one_is_told() {
+        use Transport::{Sse, WebSocket};
+        let (blocked, again) = (Some("LIVE sse: WebSockets are blocked here"), Some("LIVE ws: WebSockets work again"));
+        for (why, only, opens, told) in [
+            ("ordinary", None, &[WebSocket, WebSocket][..], &[None, None][..]),
+            ("blocked, cut, and free again", None, &[Sse, Sse, WebSocket, WebSocket], &[blocked, blocked, again, None]),
+            ("blocked later", None, &[WebSocket, Sse], &[None, blocked]),
+            ("wanted so", Some(Sse), &[Sse, Sse], &[None, None]),
+        ] {
+            let mut way = Way { only, last: None };
+            let said: Vec<_> = opens.iter().map(|transport| way.open(*transport)).collect();
+            assert_eq!(said, told, "{why}");
+        }
+        for (seconds, line) in [(12, "STALE 0:12, nothing heard since"), (75, "STALE 1:15, nothing heard since")] {
+            assert_eq!(stale(Duration::from_secs(seconds)), line);
         }
     }
 

@@ -18,6 +18,7 @@ pub(crate) async fn run(WatchArgs {}: WatchArgs, context: &Context, out: &mut Ou
     }
     let client = context.client(Need::Read, out).await?;
     let event = context.event(&client, out).await?;
-    let options = timely_tui::WatchOptions { client, event, colour: out.is_coloured() };
+    let signs = timely_tui::Signs::of_environment();
+    let options = timely_tui::WatchOptions { client, event, colour: out.is_coloured(), signs };
     timely_tui::run(options).await.map_err(|error| CliError::failure(format!("{error:#}")))
 }

@@ -1,7 +1,9 @@
 //! A match day from the shell.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Stdio;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -37,6 +39,80 @@ fn a_result_typed_in_reaches_a_tail_that_listens() {
     kinds.sort_by_key(Value::to_string);
     assert_eq!(kinds, ["leaderboard_update", "result_update"]);
     assert!(tail.wait().unwrap().success(), "three were asked for");
+}
+
+#[test]
+fn where_websockets_are_blocked_a_tail_says_so_and_brings_the_same() {
+    let home = Home::new();
+    let serving = harbour(&home);
+    let blocked = without_websockets(serving.address.strip_prefix("http://").unwrap());
+    let tail = |server: &str, more: &[&str]| {
+        let args = ["--server", server, "tail", "--topic", "results", "--count", "3", "--timeout", "20s"];
+        home.command(&[&args, more].concat()).spawn().unwrap()
+    };
+    let mut tails = [tail(&serving.address, &[]), tail(&serving.address, &["--transport", "sse"]), tail(&blocked, &[])];
+    let mut lines: Vec<_> = tails.iter_mut().map(|tail| BufReader::new(tail.stdout.take().unwrap()).lines()).collect();
+    let first: Vec<_> = lines.iter_mut().map(|lines| lines.next().unwrap().unwrap()).collect();
+    assert!(first[0].contains("leaderboard_update"), "{first:?}");
+    home.ok(&["result", "add", "EAG", "2-1", "HAW"]);
+    let then: Vec<Vec<_>> = lines.into_iter().map(|lines| lines.map(Result::unwrap).collect()).collect();
+    assert_eq!(then[0].len(), 2);
+    for other in 1..3 {
+        assert_eq!((&first[other], &then[other]), (&first[0], &then[0]), "byte for byte");
+    }
+    let said: Vec<_> = tails
+        .into_iter()
+        .map(|tail| {
+            let ended = tail.wait_with_output().unwrap();
+            assert!(ended.status.success());
+            String::from_utf8(ended.stderr).unwrap().contains("LIVE sse: WebSockets are blocked here")
+        })
+        .collect();
+    assert_eq!(said, [false, false, true], "told where it is not what was asked for");
+
+    let ran = home.timely(&["--server", &blocked, "tail", "--transport", "ws"]);
+    assert_ne!(ran.code, 0);
+    assert!(ran.err.contains("403"), "{}", ran.err);
+    let ran = home.timely(&["tail", "--transport", "pigeon"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("`pigeon` is not a transport; use ws or sse"), "{}", ran.err);
+}
+
+/// The address of a firewall before a server, that lets everything through but WebSockets. It lasts
+/// as long as the process.
+fn without_websockets(upstream: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let upstream = upstream.to_owned();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, upstream) = (client.unwrap(), upstream.clone());
+            thread::spawn(move || {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    if client.read(&mut byte).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    head.push(byte[0]);
+                }
+                if String::from_utf8_lossy(&head).to_ascii_lowercase().contains("upgrade: websocket") {
+                    let page = "HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>";
+                    client.write_all(page.as_bytes()).unwrap();
+                    return;
+                }
+                let mut server = TcpStream::connect(upstream).unwrap();
+                server.write_all(&head).unwrap();
+                let (mut up, mut down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let sending = thread::spawn(move || io::copy(&mut up, &mut server));
+                // Either side may leave: the other then learns it from its own socket.
+                let _ = io::copy(&mut down, &mut client);
+                let _ = client.shutdown(Shutdown::Both);
+                let _ = sending.join();
+            });
+        }
+    });
+    format!("http://{address}")
 }
 
 #[test]
@@ -181,7 +257,7 @@ fn a_closed_pipe_ends_quietly() {
     }
     assert_eq!(code, Some(Some(141)));
     let mut err = String::new();
-    std::io::Read::read_to_string(&mut tail.stderr.take().unwrap(), &mut err).unwrap();
+    tail.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!(err, "");
 }
 

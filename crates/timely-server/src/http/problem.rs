@@ -138,7 +138,9 @@ pub async fn complete(request: Request, next: Next) -> Response {
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
         error!(http.method = %method, http.path = path, "{method} {path} failed: {cause}");
     }
-    if response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM_JSON) {
+    // Pages refuse in words for people; nothing else of ours answers in HTML.
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind == Some(&PROBLEM_JSON) || kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
         return response;
     }
     adopted(response).await

@@ -128,6 +128,8 @@ pub struct Session {
     cursor: u64,
     /// While frames are missing: everything up to here was written or still waits to be.
     complete: u64,
+    /// SSE: a snapshot that replaces what was missed is not written to its end yet.
+    is_snapshot_open: bool,
     closing: Option<u16>,
     next_status: Duration,
     next_beat: Duration,
@@ -213,6 +215,7 @@ impl Session {
             lag: Lag::No,
             cursor: 0,
             complete: 0,
+            is_snapshot_open: false,
             closing: None,
             next_status: now + STATUS_INTERVAL,
             next_beat: now + beat,
@@ -311,12 +314,19 @@ impl Session {
         if self.lag == Lag::No { pos } else { pos.min(self.complete) }
     }
 
+    /// Not beyond live frames that are held back by a replay: they are written after it, and a client
+    /// that is cut before them must ask for them again.
+    fn before_held(&self, pos: u64) -> u64 {
+        self.held.front().map_or(pos, |shown| pos.min(shown.frame.pos - 1))
+    }
+
     fn joined(&mut self, joined: Joined, event_now: Timestamp) {
         let Joined { cause, streams, topics, from, outcome } = joined;
         if cause == Cause::Resync {
             self.lag = Lag::No;
         }
         let from = self.known(from);
+        self.is_snapshot_open = outcome.is_err();
         let id = match std::mem::replace(&mut self.waiting, Waiting::Page(PageState::Coming)) {
             Waiting::Joined { id } => id,
             _ => None,
@@ -350,7 +360,7 @@ impl Session {
         self.waiting = match page.end {
             None => Waiting::Page(PageState::Writing),
             Some(End { pos, topics, snapshot }) => {
-                let pos = self.known(pos);
+                let pos = self.before_held(self.known(pos));
                 // A state that waited is older than its copy, and must not be written after it.
                 for shown in &snapshot {
                     self.slots.remove(&(shown.frame.topic, shown.frame.key.clone()));
@@ -576,8 +586,10 @@ impl Session {
             self.cursor = self.cursor.max(tick.applied);
         }
         let mark = match self.waiting {
-            // Before the first answer there is no cursor.
+            // Before the first answer there is no cursor, and before the end of a snapshot the browser
+            // must not be told that it has it.
             Waiting::Joined { .. } => String::new(),
+            _ if self.is_snapshot_open => String::new(),
             _ => format!("id: {}.{}\n\n", self.epoch, self.cursor),
         };
         format!(":\n\n{mark}").into()
@@ -603,11 +615,12 @@ impl Session {
                 self.encode(&shown, Copy::Live)
             }
             Entry::Missed(shown) => {
-                self.cursor = self.cursor.max(shown.frame.pos);
+                self.cursor = self.cursor.max(self.before_held(shown.frame.pos));
                 self.encode(&shown, Copy::Live)
             }
             Entry::Copied(shown) => self.encode(&shown, Copy::Replay),
             Entry::Mark(pos) => {
+                self.is_snapshot_open = false;
                 self.cursor = self.cursor.max(pos);
                 format!("id: {}.{}\n\n", self.epoch, self.cursor).into()
             }
@@ -987,7 +1000,11 @@ mod tests {
         deliver(&mut session, Delivery::Page(Page { frames: vec![log(7)], end: Some(last) }));
         let messages = read(&mut session, 0);
         assert_eq!(types(&messages), ["result_update", "leaderboard_update", "live", "result_update"]);
-        assert_eq!(messages[2], json!({"type": "live", "topics": ["event_1_results"], "cursor": "k3f9.21"}));
+        assert_eq!(
+            messages[2],
+            json!({"type": "live", "topics": ["event_1_results"], "cursor": "k3f9.19"}),
+            "who is cut before the frame that waited must ask for it again"
+        );
         assert_eq!((&messages[0]["pos"], &messages[3]["pos"]), (&json!(7), &json!(20)));
         assert!(messages[0].get("replay").is_none(), "what was missed moves the cursor");
     }
@@ -1012,6 +1029,8 @@ mod tests {
             messages[0],
             json!({"type": "resync", "topics": ["event_1_results"], "reason": "lagged", "cursor": "k3f9.901"})
         );
+        let golden = include_str!("../../../../tests/it/golden/resync.json").replace("k3f9a2c4", "k3f9");
+        assert_eq!(messages[0], serde_json::from_str::<Value>(&golden).unwrap(), "as documented");
 
         let mut of_the_guide = connected(Wire::WebSocket, Speaks::V1);
         for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
@@ -1097,6 +1116,36 @@ mod tests {
         deliver(&mut session, Delivery::Log(log(8)));
         assert!(sse(&mut session, 1).starts_with("id: k3f9.8\ndata: {"));
         assert_eq!(sse(&mut session, 15), ":\n\nid: k3f9.90\n\n", "nothing waits: everything applied is known");
+    }
+
+    #[test]
+    fn a_comment_within_a_snapshot_does_not_say_that_the_browser_has_it() {
+        let mut session = session(Wire::Sse, Speaks::V1);
+        deliver_joined(&mut session, Cause::Opened, &[Stream::Results], Err(NotRecovered::Fresh), 5);
+        let many = (0..200).map(|_| log(4)).collect();
+        deliver(&mut session, end(5, &[RESULTS], many));
+        let first = session.take(&tick(15));
+        let Some(Write::Bytes(comment)) = first.writes.last() else { panic!("{first:?}") };
+        assert_eq!(comment.as_ref(), b":\n\n", "the snapshot is larger than what is written at once");
+        assert!(sse(&mut session, 15).ends_with("\n\nid: k3f9.5\n\n"), "its mark comes at its end");
+        assert_eq!(sse(&mut session, 30), ":\n\nid: k3f9.90\n\n");
+    }
+
+    #[test]
+    fn frames_held_back_by_a_replay_are_not_counted_as_written_when_the_backlog_is_dropped() {
+        let mut session = connected(Wire::WebSocket, Speaks::V2);
+        session.text(r#"{"type":"subscribe_schedule","since":"k3f9.1"}"#);
+        take(&mut session, 0);
+        deliver_joined(&mut session, Cause::Asked, &[Stream::Schedule], Ok(()), 1);
+        deliver(&mut session, Delivery::Log(log(7)));
+        deliver(&mut session, Delivery::Page(Page { frames: vec![log(8)], end: None }));
+        take(&mut session, 0);
+        for pos in 9..=9 + BACKLOG_FRAMES_MAX as u64 {
+            deliver(&mut session, Delivery::Log(log(pos)));
+        }
+        deliver(&mut session, end(300, &[RESULTS], vec![]));
+        let messages = read(&mut session, 0);
+        assert_eq!((&messages[0]["type"], &messages[0]["cursor"]), (&json!("live"), &json!("k3f9.6")), "{messages:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use crossterm::event::KeyCode;
 use serde_json::{Value, json};
+use timely_client::live::Transport;
 
 use super::*;
 use crate::testing::{
@@ -8,9 +9,18 @@ use crate::testing::{
 };
 use crate::view::tests::drawn;
 
+/// What happens to a desk.
+type Step = fn(&mut Desk);
+
 /// What a viewer sees.
 fn seen(desk: &Desk) -> String {
     drawn(&desk.app, 160, 50)
+}
+
+/// What the badge says.
+fn badge(desk: &Desk) -> String {
+    let badge = desk.app.link.badge(desk.now);
+    format!("{} {}", badge.words, badge.detail).trim_end().to_owned()
 }
 
 fn leader(app: &App) -> String {
@@ -75,7 +85,7 @@ fn a_goal_a_correction_and_a_removal_are_told_by_their_names() {
     annulled["data"]["result"]["home_score"] = Value::Null;
     annulled["data"]["result"]["away_score"] = Value::Null;
     desk.hear(&annulled);
-    let seen = seen(&desk);
+    let seen = drawn(&desk.app, 200, 50);
     for words in [
         "GOAL      Costa Rica 2-2 Germany (73' Kai Havertz)",
         "CORRECTED Costa Rica 2-1 Germany",
@@ -111,7 +121,7 @@ fn the_screen_grows_old_without_a_word() {
         [(6, "LIVE ws", true), (5, "LIVE ws, quiet 11s", true), (1, "STALE 0:12", false), (40, "STALE 0:52", false)]
     {
         desk.wait(seconds);
-        assert_eq!((desk.app.link.words(desk.now).as_str(), desk.app.link.is_live(desk.now)), (words, is_live));
+        assert_eq!((badge(&desk).as_str(), desk.app.link.is_live(desk.now)), (words, is_live));
     }
     let seen = seen(&desk);
     assert!(seen.contains("STALE 0:52, showing 23:28:13 +03"), "{seen}");
@@ -122,20 +132,20 @@ fn the_screen_grows_old_without_a_word() {
 #[test]
 fn a_lost_connection_is_told_and_r_tries_at_once() {
     let mut desk = Desk::new();
-    assert_eq!(desk.app.link.words(desk.now), "CONNECTING");
-    let lost = || {
-        Message::Live(Live::Lost { cause: "refused\u{1b}[2J".into(), failures: 3, retry_in: Duration::from_secs(5) })
-    };
-    desk.update(lost());
-    assert_eq!(desk.app.link.words(desk.now), "CONNECTING in 5s (try 3)", "never connected yet");
+    assert_eq!(badge(&desk), "CONNECTING");
+    let lose = |desk: &mut Desk| desk.lose("refused\u{1b}[2J", 3, 5);
+    lose(&mut desk);
+    assert_eq!(badge(&desk), "CONNECTING in 5s (try 3)", "never connected yet");
     let mut desk = Desk::of_the_evening();
-    desk.update(lost());
+    lose(&mut desk);
     let shown = seen(&desk);
     assert!(shown.contains("RECONNECTING in 5s (try 3)") && shown.contains("No connection: refused\u{fffd}[2J"));
     assert_eq!(desk.press(KeyCode::Char('r')), [Request::Reconnect]);
-    assert_eq!(desk.app.link.words(desk.now), "RECONNECTING (try 3)");
+    assert_eq!(badge(&desk), "RECONNECTING (try 3)");
+    desk.open(Transport::Sse);
+    assert_eq!(badge(&desk), "RECONNECTING", "open, but nothing was heard yet");
     desk.hear(&connected("e1"));
-    assert_eq!(desk.app.link.words(desk.now), "LIVE ws");
+    assert_eq!(badge(&desk), "LIVE sse");
     assert!(seen(&desk).contains("Japan"), "what was known is still shown");
 }
 
@@ -246,4 +256,208 @@ fn a_message_of_a_newer_server_is_said_not_swallowed() {
     strange["data"] = json!({"event_id": 1, "result": 7});
     desk.hear(&strange);
     assert!(seen(&desk).contains("a result_update is not understood"));
+}
+
+/// The connection is lost for a while, stands again, and the server says this until it is live.
+fn come_back(desk: &mut Desk, recovered: bool, says: &[Value]) {
+    desk.lose("reset", 1, 1);
+    desk.wait(20);
+    desk.open(Transport::WebSocket);
+    desk.hear(&connected("e1"));
+    for stream in ["results", "schedule", "announcements"] {
+        desk.hear(&subscribed(stream, recovered));
+    }
+    for frame in says {
+        assert_eq!(desk.app.back_online(), None, "not before everything is here");
+        desk.hear(frame);
+    }
+    desk.hear(&live(99));
+}
+
+#[test]
+fn back_online_it_says_what_was_caught_up() {
+    let goal = || result(96, 44, (2, 2), "LIVE", &[], NOW);
+    let moved = || fixture_47(97, "2022-12-02T19:30:00Z", "SCHEDULED");
+    let gone = || removed(98, 2, "withdrawn");
+    let known = || result(95, 44, (2, 1), "LIVE", &[], NOW);
+    for (why, recovered, says, note) in [
+        ("nothing happened", true, vec![], "Back online: nothing missed"),
+        ("one", true, vec![goal()], "Back online: 1 change caught up"),
+        ("of each kind", true, vec![goal(), moved(), gone()], "Back online: 3 changes caught up"),
+        ("what was known is no news", true, vec![known(), goal()], "Back online: 1 change caught up"),
+        ("state is no change", true, vec![board(96, "E", &[])], "Back online: nothing missed"),
+        ("something may be missing", false, vec![goal()], "Back online: shown anew"),
+    ] {
+        let mut desk = Desk::of_the_evening();
+        assert_eq!(desk.app.back_online(), None, "not at the first connection");
+        come_back(&mut desk, recovered, &says);
+        assert_eq!(desk.app.back_online(), Some(note), "{why}");
+        assert!(seen(&desk).contains(note));
+        desk.wait(4);
+        assert_eq!(desk.app.back_online(), Some(note));
+        desk.wait(1);
+        assert_eq!(desk.app.back_online(), None, "for five seconds");
+    }
+
+    let mut desk = Desk::of_the_evening();
+    come_back(&mut desk, true, &[]);
+    desk.lose("reset", 1, 1);
+    assert_eq!(desk.app.back_online(), None, "and lost again");
+}
+
+#[test]
+fn another_log_is_shown_anew() {
+    let mut desk = Desk::of_the_evening();
+    desk.lose("reset", 1, 1);
+    desk.open(Transport::WebSocket);
+    desk.hear(&connected("e2"));
+    desk.hear(&live(3));
+    assert_eq!(desk.app.back_online(), Some("Back online: shown anew"));
+}
+
+#[test]
+fn a_silence_that_ends_by_itself_is_told_too() {
+    let mut desk = Desk::of_the_evening();
+    desk.wait(14);
+    desk.hear(&result(96, 44, (2, 2), "LIVE", &[], NOW));
+    desk.hear(&removed(97, 2, "withdrawn"));
+    assert_eq!(desk.app.back_online(), Some("Back online: 2 changes caught up"));
+    desk.wait(1);
+    desk.hear(&result(98, 44, (3, 2), "LIVE", &[], NOW));
+    assert_eq!(desk.app.back_online(), Some("Back online: 2 changes caught up"), "this one is new");
+}
+
+#[test]
+fn clocks_and_waits_stop_with_the_news() {
+    let mut desk = Desk::of_the_evening();
+    let line = |desk: &Desk, of: &str| seen(desk).lines().find(|line| line.contains(of)).map(str::to_owned);
+    let waits = |desk: &Desk| line(desk, "GHA v URU").unwrap();
+    assert!(waits(&desk).contains("in 18h31m"));
+    desk.wait(11);
+    assert!(waits(&desk).contains("in 18h20m"), "at sixty times the speed");
+    desk.wait(1);
+    assert!(waits(&desk).contains("in 18h31m"), "as of the last word");
+    desk.wait(300);
+    assert!(waits(&desk).contains("in 18h31m"));
+    assert!(seen(&desk).contains("23:28 +03"));
+}
+
+#[test]
+fn a_row_that_has_changed_stands_out_for_a_while() {
+    let mut desk = Desk::of_the_evening();
+    let changed = |desk: &Desk| -> Vec<String> {
+        let (_, board) = desk.app.board().unwrap();
+        let changed = board.rows.iter().filter(|row| board.has_just_changed(row.team_id, desk.now));
+        changed.map(|row| row.team_name.clone()).collect()
+    };
+    assert_eq!(changed(&desk), [""; 0], "a table that is seen for the first time has not changed");
+    let now_second = [
+        row(1, 5, "Japan", [3, 2, 0, 1, 4, 3], 1),
+        row(2, 6, "Spain", [3, 1, 1, 1, 9, 3], 1),
+        row(3, 3, "Costa Rica", [3, 1, 1, 1, 3, 8], 1),
+        row(4, 4, "Germany", [3, 0, 1, 2, 3, 6], 1),
+    ];
+    desk.hear(&board(96, "E", &now_second));
+    assert_eq!(changed(&desk), ["Spain", "Costa Rica"], "place or points; not the goals alone");
+    desk.wait(20);
+    desk.hear(&board(97, "E", &now_second));
+    assert_eq!(changed(&desk), ["Spain", "Costa Rica"], "told again it has not changed again");
+    desk.wait(10);
+    assert_eq!(changed(&desk), [""; 0]);
+}
+
+#[test]
+fn an_urgent_announcement_takes_half_the_screen_for_a_while() {
+    let mut desk = Desk::of_the_evening();
+    let urgent = |pos, title: &str| announcement(pos, 8, "WEATHER", "URGENT", title, None);
+    let title = |desk: &Desk| desk.app.just_urgent().map(|announcement| announcement.title.clone());
+    assert_eq!(title(&desk), None);
+    desk.hear(&urgent(96, "Storm"));
+    desk.wait(19);
+    assert_eq!(title(&desk).as_deref(), Some("Storm"));
+    desk.wait(1);
+    assert_eq!(title(&desk), None);
+    assert!(seen(&desk).contains("!! URGENT Storm"), "it stays in the banner");
+    desk.hear(&urgent(96, "Storm"));
+    assert_eq!(title(&desk), None, "a copy is no news");
+    desk.hear(&urgent(97, "Storm at nine"));
+    assert_eq!(title(&desk).as_deref(), Some("Storm at nine"), "an edit is");
+    desk.hear(&removed(98, 8, "withdrawn"));
+    assert_eq!(title(&desk), None);
+    assert!(!seen(&desk).contains("Storm"));
+}
+
+#[test]
+fn the_banner_has_the_normal_ones_in_turn_when_nothing_is_louder() {
+    let mut desk = Desk::of_the_evening();
+    let banner = |desk: &Desk| seen(desk).lines().nth(1).unwrap_or_default().trim_matches(['"', ' ']).to_owned();
+    assert!(banner(&desk).starts_with("! HIGH Gate 4 is closed"));
+    desk.hear(&removed(96, 2, "withdrawn"));
+    assert!(banner(&desk).starts_with("INFO Tram 3 runs every 6 minutes: Please use Gate 6"));
+    desk.hear(&announcement(97, 9, "SCHEDULE", "NORMAL", "Ceremony at nine", None));
+    desk.hear(&announcement(98, 10, "GENERAL", "LOW", "Lost umbrella", None));
+    let mut turns = Vec::new();
+    for _ in 0..3 {
+        turns.push(banner(&desk));
+        desk.wait(8);
+        desk.hear(&status(NOW, 60.0));
+    }
+    assert!(turns[0].starts_with("SCHEDULE Ceremony at nine") && turns[0].ends_with("[1/2]"), "{turns:?}");
+    assert!(turns[1].starts_with("INFO Tram 3") && turns[1].ends_with("[2/2]"), "{turns:?}");
+    assert_eq!(turns[2], turns[0]);
+    assert!(seen(&desk).contains("Lost umbrella"), "among the latest, where the quiet ones are");
+}
+
+#[test]
+fn an_emergency_is_shown_in_every_state_of_the_connection() {
+    let emergency = || announcement(96, 7, "EMERGENCY", "URGENT", "Leave the hall by exits A and C", None);
+    let states: [(&str, Step); 4] = [
+        ("STALE 0:30", |desk| desk.wait(30)),
+        ("RECONNECTING in 5s", |desk| desk.lose("reset", 1, 5)),
+        ("LIVE ws", |_| {}),
+        ("ENDED", |desk| {
+            desk.update(Message::Live(Live::Ended { reason: "gone".into() }));
+        }),
+    ];
+    for (words, state) in states {
+        let mut desk = Desk::of_the_evening();
+        desk.hear(&emergency());
+        state(&mut desk);
+        let shown = seen(&desk);
+        assert!(shown.contains("!! EMERGENCY") && shown.contains(words), "{words} in\n{shown}");
+        desk.press(KeyCode::Char('e'));
+        assert!(seen(&desk).contains("EMERGENCY going on") && !seen(&desk).contains("look behind"), "{words}");
+    }
+}
+
+#[test]
+fn an_announcement_ends_by_the_clock_of_the_server_also_when_that_is_silent() {
+    let mut desk = Desk::of_the_evening();
+    assert!(seen(&desk).contains("Gate 4 is closed"), "until 23:45 by a clock of sixty times the speed");
+    desk.wait(16);
+    assert!(seen(&desk).contains("Gate 4 is closed"));
+    desk.wait(1);
+    assert!(!seen(&desk).contains("Gate 4 is closed") && seen(&desk).contains("STALE"));
+}
+
+#[test]
+fn what_is_put_off_stands_among_what_is_to_come() {
+    let mut desk = Desk::of_the_evening();
+    desk.hear(&fixture_47(99, "2022-12-02T19:00:00Z", "POSTPONED"));
+    let shown = seen(&desk);
+    let line = shown.lines().find(|line| line.contains("Fri 02 22:00  CMR v BRA")).unwrap();
+    assert!(line.contains("POSTPONED") && !line.contains("in 22h"), "{line}");
+}
+
+#[test]
+fn a_table_is_unofficial_and_its_teams_are_marked_from_the_kick_off() {
+    let mut desk = Desk::new();
+    desk.open(Transport::WebSocket);
+    desk.hear(&connected("e1"));
+    desk.hear(&board(80, "E", &[row(1, 5, "Japan", [2, 1, 0, 1, 2, 2], 0), row(2, 9, "Ghana", [2, 1, 0, 1, 2, 2], 0)]));
+    assert!(seen(&desk).contains("Group E OFFICIAL ") && !seen(&desk).contains("Japan*"));
+    desk.hear(&schedule(90));
+    let shown = seen(&desk);
+    assert!(shown.contains("Group E UNOFFICIAL, 2 live") && shown.contains("Japan*"), "{shown}");
+    assert!(!shown.contains("Ghana*"), "its fixture is to come");
 }

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ratatui::buffer::CellWidth as _;
+use ratatui::style::Style;
 use ratatui::text::Span;
 use timely_core::fixture::{ScheduleItem, TeamLabel};
 use timely_core::result::{FixtureResult, Goal, Score};
@@ -18,14 +20,64 @@ pub(crate) enum Names {
     Short,
 }
 
-/// Words from outside, made safe for the terminal.
+/// Fewer cells of a place that was cut say nothing.
+const PLACE_CELLS_MIN: usize = 4;
+/// Stands for what cannot be shown.
+const UNSHOWN: char = '\u{fffd}';
+
+/// Words from outside, made safe for the terminal, and for the words beside them: every letter takes a
+/// cell, and none joins with what stands before or after.
 pub(crate) fn safe(text: &str) -> String {
-    display_safe(text).into_owned()
+    let text = display_safe(text).into_owned();
+    if text.is_ascii() {
+        return text;
+    }
+    let mut alone = String::with_capacity(text.len());
+    each_letter(&text, |letter| {
+        if letter.cell_width() == 0 {
+            alone.push(UNSHOWN);
+        } else {
+            alone.push_str(letter);
+        }
+        true
+    });
+    let between = format!(" {alone} ");
+    let (mut first, mut last) = (None, String::new());
+    each_letter(&between, |letter| {
+        first.get_or_insert_with(|| letter.to_owned());
+        letter.clone_into(&mut last);
+        true
+    });
+    if first.as_deref() != Some(" ") {
+        alone = std::iter::once(UNSHOWN).chain(alone.chars().skip(1)).collect();
+    }
+    if last != " " {
+        alone.pop();
+        alone.push(UNSHOWN);
+    }
+    alone
+}
+
+/// Gives the letters of the text, marks included, as they will take their cells, until told to stop.
+fn each_letter(text: &str, mut take: impl FnMut(&str) -> bool) {
+    for letter in Span::raw(text).styled_graphemes(Style::new()) {
+        if !take(letter.symbol) {
+            return;
+        }
+    }
 }
 
 /// Cells that the text takes.
 pub(crate) fn width(text: &str) -> usize {
-    Span::raw(text).width()
+    if text.is_ascii() {
+        return text.len();
+    }
+    let mut cells = 0;
+    each_letter(text, |letter| {
+        cells += usize::from(letter.cell_width());
+        true
+    });
+    cells
 }
 
 /// The text in exactly `cells` cells: cut with `~`, or padded.
@@ -44,16 +96,29 @@ pub(crate) fn cut(text: &str, cells: usize) -> String {
         return String::new();
     }
     let (mut kept, mut used) = (String::new(), 0);
-    for c in text.chars() {
-        let wide = width(c.encode_utf8(&mut [0; 4]));
-        if used + wide > cells - 1 {
-            break;
+    each_letter(text, |letter| {
+        used += usize::from(letter.cell_width());
+        let has_room = used < cells;
+        if has_room {
+            kept.push_str(letter);
         }
-        kept.push(c);
-        used += wide;
-    }
+        has_room
+    });
     kept.push('~');
     kept
+}
+
+/// Two names with something between them that is never cut: the names give way, the longer one first.
+fn between(home: &str, middle: &str, away: &str, cells: usize) -> String {
+    let Some(room) = cells.checked_sub(width(middle) + 2) else {
+        return cut(middle.trim(), cells);
+    };
+    let half = room / 2;
+    let (home_cells, away_cells) = (width(home), width(away));
+    let home_room = if away_cells <= half { room - away_cells } else { home_cells.min(half) };
+    let home = cut(home, home_room);
+    let away = cut(away, room - width(&home).min(room));
+    format!("{home} {middle} {away}")
 }
 
 /// The text in lines of at most `cells` cells, broken between words; a word that is longer than a
@@ -112,13 +177,26 @@ pub(crate) fn sides(fixture: &ScheduleItem, names: Names) -> (String, String) {
     )
 }
 
-/// Where it is played, in at most `cells` cells: `Al Bayt Stadium, Al Khor`, else `Al Bayt Stadium`.
+/// Where it is played, in at most `cells` cells: `Al Bayt Stadium, Al Khor`, else `Al Bayt Stadium`, else
+/// `Al Bayt`: as many words as there is room for, perhaps none.
 pub(crate) fn place(fixture: &ScheduleItem, cells: usize) -> String {
     let full = fixture.venue.name.as_deref().map(safe).unwrap_or_default();
-    if width(&full) <= cells {
-        return full;
+    if width(&full) <= cells { full } else { short_place(full.split(',').next().unwrap_or_default(), cells) }
+}
+
+fn short_place(name: &str, cells: usize) -> String {
+    let mut words = name;
+    while width(words) > cells {
+        let (before, last) = words.rsplit_once(' ').unwrap_or_default();
+        if last.contains(|c: char| c.is_ascii_digit()) || last.chars().count() == 1 {
+            // `Court 12` and `Hall B` are told apart by their ends: `Co~12`.
+            let room = cells.saturating_sub(width(last));
+            return if room > 1 { format!("{}{last}", cut(&format!("{before} "), room)) } else { String::new() };
+        }
+        words = before;
     }
-    cut(full.split(',').next().unwrap_or_default(), cells)
+    // "Al" is no place.
+    if width(words) < PLACE_CELLS_MIN { String::new() } else { words.trim_end().to_owned() }
 }
 
 /// `Spain v Japan`
@@ -127,10 +205,30 @@ pub(crate) fn pairing(fixture: &ScheduleItem, names: Names) -> String {
     format!("{home} v {away}")
 }
 
+/// `Spain v Japan`, `ESP v JPN`, or as much of it as there is room for.
+pub(crate) fn pairing_in(fixture: &ScheduleItem, cells: usize) -> String {
+    let full = pairing(fixture, Names::Full);
+    if width(&full) <= cells {
+        return full;
+    }
+    let (home, away) = sides(fixture, Names::Short);
+    between(&home, "v", &away, cells)
+}
+
 /// `Japan 2-1 Spain`, `Argentina 3-3 (4-2 p) France`
 pub(crate) fn outcome(fixture: &ScheduleItem, result: &FixtureResult, score: Score, names: Names) -> String {
     let (home, away) = sides(fixture, names);
     format!("{home} {score}{} {away}", decided(result))
+}
+
+/// `Japan 2-1 Spain`, `JPN 2-1 ESP`, or as much of the names as there is room for beside the score.
+pub(crate) fn outcome_in(fixture: &ScheduleItem, result: &FixtureResult, score: Score, cells: usize) -> String {
+    let full = outcome(fixture, result, score, Names::Full);
+    if width(&full) <= cells {
+        return full;
+    }
+    let (home, away) = sides(fixture, Names::Short);
+    between(&home, &format!("{score}{}", decided(result)), &away, cells)
 }
 
 /// How it was decided beyond regular time: ` (4-2 p)`, ` a.e.t.`, or nothing.
@@ -151,6 +249,12 @@ pub(crate) fn goal(goal: &Goal) -> String {
     };
     let player = goal.player.as_deref().map_or_else(String::new, |player| format!(" {}", safe(player)));
     format!("{}{player}{how}", minute_of(goal))
+}
+
+/// `70' Vargas`: the last word of a name is what it is called by, most often.
+pub(crate) fn short_goal(of: &Goal) -> String {
+    let player = of.player.as_deref().and_then(|player| player.split_whitespace().last()).map(str::to_owned);
+    goal(&Goal { player, ..of.clone() })
 }
 
 /// `70'`, `90+4'`
@@ -192,7 +296,7 @@ pub(crate) fn offset(at: Timestamp, zone: &TimeZone) -> String {
 pub(crate) fn until(expires_at: Option<Timestamp>, app: &App) -> Option<String> {
     expires_at.map(|at| {
         // An expiry on another day would read as one of today.
-        let is_near = app.event_now().is_none_or(|now| at.duration_since(now).as_hours() < 20);
+        let is_near = app.shown_time().is_none_or(|now| at.duration_since(now).as_hours() < 20);
         format!("until {}", if is_near { clock(at, &app.zone) } else { day_and_clock(at, &app.zone) })
     })
 }
@@ -225,6 +329,35 @@ mod tests {
             ("e\u{301}tude", 4, "e\u{301}tu~"),
         ] {
             assert_eq!(fit(text, cells), fitted, "{text} in {cells}");
+        }
+        for (text, alone) in [
+            ("Ritsu Dōan", "Ritsu Dōan"),
+            ("", ""),
+            ("\u{301}a", "\u{fffd}a"),
+            ("a\u{ad}b", "a\u{fffd}b"),
+            ("\u{93e}a", "\u{fffd}a"),
+            ("a\u{600}", "a\u{fffd}"),
+            ("\u{1f3fb}", "\u{fffd}"),
+        ] {
+            assert_eq!(safe(text), alone, "{text:?} joins with nothing beside it");
+        }
+        for (cells, words) in [(16, "Costa~ 2-1 Spain"), (15, "Cost~ 2-1 Spain"), (11, "Co~ 2-1 Sp~"), (3, "2-1")] {
+            assert_eq!(between("Costa Rica", "2-1", "Spain", cells), words);
+            assert!(width(words) <= cells);
+        }
+        for (name, cells, words) in [
+            ("Education City Stadium", 22, "Education City Stadium"),
+            ("Education City Stadium", 21, "Education City"),
+            ("Education City Stadium", 9, "Education"),
+            ("Education City Stadium", 8, ""),
+            ("Al Bayt Stadium", 6, ""),
+            ("Stadium 974", 9, "Stadi~974"),
+            ("Court 12", 5, "Co~12"),
+            ("Court 12", 3, ""),
+            ("Hall B", 5, "Hal~B"),
+        ] {
+            assert_eq!(short_place(name, cells), words);
+            assert!(width(words) <= cells);
         }
         assert_eq!(wrap("Leave the hall by exits A and C", 12), ["Leave the", "hall by", "exits A and", "C"]);
         assert_eq!(wrap("日本代表 Unausweichlichkeit", 5), ["日本", "代表", "Unaus", "weich", "lichk", "eit"]);
