@@ -33,7 +33,7 @@ use crate::live::driver::{Asked, Inner, Opened};
 use crate::live::followers::Followers;
 use crate::live::hub::{Delivery, SessionId, Shown};
 use crate::live::session::{self, SSE_RETRY, Session, Tick, Wire, Write};
-use crate::live::websocket::{self, Heard, Partial};
+use crate::live::websocket::{self, Heard, Partial, code};
 
 /// Without any progress in writing for so long, a connection is given up.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -752,7 +752,7 @@ impl Connection {
     /// Adds to `out` what the session has to say, after it heard what it takes now.
     fn say(&mut self, wire: Wire, tick: &Tick, out: &mut Vec<u8>, requests: &mut Vec<Asked>) {
         if let Some(code) = self.listen(out) {
-            websocket::put_close(out, code, "");
+            websocket::put_close(out, code, code.map_or("", reason));
             self.phase = Phase::Ending;
             requests.push(Asked::Gone);
             return;
@@ -823,6 +823,20 @@ const fn reason(code: u16) -> &'static str {
         close::GONE => "there is nothing here",
         close::STALLED => "nothing was read for too long",
         close::RESUME => "come back and resume",
+        code::TOO_LARGE => "commands have at most 4096 bytes",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_close_code_has_the_reason_that_is_documented() {
+        let held = include_str!("../../../../tests/it/golden/close.txt");
+        let codes = [code::TOO_LARGE, close::CREDENTIAL, close::GONE, close::STALLED, close::RESUME];
+        let said = codes.map(|code| format!("{code} {}", reason(code)));
+        assert_eq!(said.as_slice(), held.lines().collect::<Vec<_>>());
     }
 }

@@ -109,16 +109,3 @@ impl Handshake {
             .any(|name| name.trim() == protocol)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_close_code_has_the_reason_that_is_documented() {
-        let held = include_str!("../../../../tests/it/golden/close.txt");
-        let codes = [TOO_LARGE, close::CREDENTIAL, close::GONE, close::STALLED, close::RESUME];
-        let said = codes.map(|code| format!("{code} {}", reason(code)));
-        assert_eq!(said.as_slice(), held.lines().collect::<Vec<_>>());
-    }
-}
