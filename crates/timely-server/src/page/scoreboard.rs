@@ -452,7 +452,7 @@ impl Drawing {
     }
 
     fn latest(&self, announcements: &[Announcement]) -> Vec<Entry> {
-        let results = self.schedule.iter().filter_map(|fixture| {
+        let results = self.schedule.iter().rev().filter_map(|fixture| {
             let result = self.result(fixture.fixture_id)?;
             let what = What::Result {
                 home: side(&fixture.home_team, fixture.home_slot.as_ref()),

@@ -193,8 +193,10 @@ export class View {
     const schedule = [...(state.schedule ?? [])].sort(byStart);
     this.#drawCards(schedule, state, now);
     this.#drawBoards(state, now);
-    if (state.mayShowResults) this.#drawSchedule(schedule, state, now);
-    this.#drawLatest(state);
+    if (state.mayShowResults) {
+      this.#drawSchedule(schedule, state, now);
+      this.#drawLatest(state);
+    }
     this.hasDrawn = true;
   }
 
@@ -379,7 +381,9 @@ export class View {
 
   #drawLatest(state) {
     const fixtures = new Map(state.schedule?.map((fixture) => [fixture.fixture_id, fixture]));
-    const entries = [...state.news.values()].sort((one, other) => other.at - one.at || other.pos - one.pos);
+    const entries = [...state.news.values(), ...untold(state)].sort(
+      (one, other) => other.at - one.at || other.pos - one.pos,
+    );
     const shown = [];
     const confirmed = new Set();
     for (const entry of entries) {
@@ -393,7 +397,7 @@ export class View {
       const fixture = fixtures.get(entry.result?.fixture_id ?? entry.fixture?.fixture_id) ?? entry.fixture ?? null;
       if (entry.kind !== 'announcement' && !fixture) continue;
       const data = [entry, fixture && [homeName(fixture), awayName(fixture)], this.zone.name];
-      shown.push({ key: `${entry.pos}`, data, make: () => this.#entry(entry, fixture) });
+      shown.push({ key: entry.key ?? `${entry.pos}`, data, make: () => this.#entry(entry, fixture) });
     }
     sync(this.part.latest, shown.length > 0 ? shown : [empty('Nothing yet.', 'li')]);
   }
@@ -458,6 +462,32 @@ function retry(link, now) {
 function isMarked(state, key, now) {
   const mark = state.marks.get(key);
   return mark !== undefined && now - mark.at < MARK_MS;
+}
+
+/**
+ * What stands, but was told by no message: it is older than those the server repeats, was imported, or
+ * was read while no stream got through. As the server writes it, from the last fixture to the first.
+ */
+function untold(state) {
+  const told = new Set([...state.news.values()].map(({ kind, id, result }) => `${kind} ${id ?? result?.fixture_id}`));
+  const results = (state.schedule ?? [])
+    .map(({ fixture_id: fixture }) => state.results.get(fixture))
+    .filter(counts)
+    .map((result) => ({
+      kind: 'result', key: `result ${result.fixture_id}`, pos: 0, at: Date.parse(result.updated_at), word: wordFor(result), result,
+    }))
+    .reverse();
+  const announcements = [...state.announcements.values()].map((announcement) => {
+    const { id, created_at: at } = announcement;
+    return { kind: 'announcement', key: `announcement ${id}`, pos: 0, at: Date.parse(at), word: loudness(announcement), id, announcement };
+  });
+  return [...results, ...announcements].filter(({ key }) => !told.has(key));
+}
+
+/** A result in a word, when it is not known what it was before. */
+function wordFor({ state, minute }) {
+  if (state === 'LIVE') return minute === null ? 'LIVE' : `${minute}'`;
+  return state === 'OFFICIAL' ? 'OFFICIAL' : 'FT';
 }
 
 /** What stands between the names. */
