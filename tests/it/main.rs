@@ -11,6 +11,7 @@ mod golden;
 mod guide;
 mod layering;
 mod order;
+mod page;
 mod progression;
 mod proxy;
 mod resume;
