@@ -52,6 +52,12 @@ await play(async (stage, browser) => {
   for (const board of boards) {
     await untilState(board, /^live-/);
     await untilTrue(board, stage, cup.event);
+    const told = (words) => board.page.locator('#latest li', { hasText: words }).count();
+    assert.deepEqual(
+      [await told('Rain'), await told('Reds 1-1 Blues'), await told('Greens 0-3 Golds'), await told('Welcome')],
+      [1, 1, 1, 0],
+      'what happened is told once, and not what was withdrawn',
+    );
     assert.deepEqual(board.wrong, []);
   }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { openBoard, overflow, overlaps, untilState } from './scoreboard.mjs';
-import { play, shoot } from './scenario.mjs';
+import { play, shoot, until } from './scenario.mjs';
 
 const SIZES = [
   { width: 320, height: 640 },
@@ -18,6 +18,7 @@ await play(async (stage, browser) => {
   await matchDay(stage, harbourCup);
 
   for (const [name, event] of [['world-cup', worldCup], ['harbour-cup', harbourCup]]) {
+    await sameWords(browser, `${stage.url}/e/${event}`);
     for (const colorScheme of ['light', 'dark']) {
       const board = await openBoard(browser, `${stage.url}/e/${event}`, undefined, { colorScheme });
       await untilState(board, 'live-ws');
@@ -34,6 +35,26 @@ await play(async (stage, browser) => {
     }
   }
 });
+
+/**
+ * What the server writes and what the script draws is the same, word for word; of what happened the
+ * script may know more.
+ */
+async function sameWords(browser, address) {
+  const plain = await openBoard(browser, address, undefined, { javaScriptEnabled: false });
+  const live = await openBoard(browser, address);
+  await untilState(live, 'live-ws');
+  const sent = await plain.page.evaluate(() => ({
+    parts: ['#alerts', '#notices', '#scores', '.tables', '.schedule'].map((part) => [part, document.querySelector(part).innerText.trim()]),
+    latest: [...document.querySelectorAll('#latest li > span')].map((line) => line.innerText),
+  }));
+  assert(sent.latest.length > 0);
+  for (const [part, words] of sent.parts) {
+    await until(live.page, `the words of ${part}: ${words}`, ([part, words]) => document.querySelector(part).innerText.trim() === words, [part, words]);
+  }
+  await until(live.page, 'the latest', (lines) => lines.every((line) => document.getElementById('latest').innerText.includes(line)), sent.latest);
+  await Promise.all([plain, live].map(({ page }) => page.context().close()));
+}
 
 /** Some matches over, two running, one moved, and something to say. */
 async function matchDay(stage, event) {

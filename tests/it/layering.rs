@@ -48,6 +48,8 @@ fn the_store_never_sees_axum_the_hub_never_reads_tables_and_handlers_never_see_t
     for (folder, forbidden) in [
         ("store", &["axum", "crate::http", "crate::live"][..]),
         ("http", &["rusqlite", "crate::live"]),
+        ("page.rs", &["rusqlite", "crate::live"]),
+        ("page", &["rusqlite", "crate::live"]),
         ("live/frame.rs", &["rusqlite", "axum", "tokio::", "Store"]),
         ("live/publisher.rs", &["rusqlite", "axum", "tokio::", "Store"]),
         ("live/hub.rs", &["rusqlite", "axum", "tokio::", "Store"]),

@@ -13,6 +13,7 @@ mod guide;
 mod layering;
 mod network;
 mod order;
+mod page;
 mod progression;
 mod proxy;
 mod resume;

@@ -7,6 +7,8 @@
 
 mod assets;
 mod scoreboard;
+#[cfg(test)]
+mod tests;
 
 use askama::Template;
 use axum::Router;
@@ -145,11 +147,8 @@ fn refused(app: &App, error: Error) -> Response {
         _ => ("This cannot be shown", "The address of this page was not understood."),
     };
     let page = RefusedPage { frame: Frame::of(app), title, detail };
-    let html = match page.render() {
-        Ok(html) => html,
-        // The refusal stands, in the form of the API.
-        Err(_) => return response,
-    };
+    // Were the words missing, the refusal would stand in the form of the API.
+    let Ok(html) = page.render() else { return response };
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response.headers_mut().insert(header::CONTENT_TYPE, HTML);
     *response.body_mut() = html.into();

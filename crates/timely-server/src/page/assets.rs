@@ -20,7 +20,7 @@ const DIGEST_BYTES: usize = 8;
 /// One file.
 pub(super) struct Asset {
     pub(super) name: &'static str,
-    kind: &'static str,
+    pub(super) kind: &'static str,
     pub(super) text: &'static str,
 }
 

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use timely_core::access::Actor;
 use timely_core::announcement::{Announcement, AnnouncementType, Priority};
 use timely_core::body::{Board, Page};
+use timely_core::event::{Event, EventStatus};
 use timely_core::fixture::{FixtureStatus, ScheduleItem, TeamLabel};
 use timely_core::id::{EventId, FixtureId, TeamId};
 use timely_core::result::{FixtureResult, Goal, ResultState};
@@ -171,23 +172,7 @@ pub(super) async fn read(app: &App, actor: Actor, id: EventId) -> Result<Scorebo
     let zone = TimeZone::get(&event.timezone).unwrap_or(TimeZone::UTC);
     let drawing = Drawing { zone, now: app.clock.now(), schedule, results };
     let is_demo = app.site.kind == ServerKind::Demo;
-    Ok(Scoreboard {
-        id,
-        name: safe(&event.name),
-        timezone: safe(&event.timezone),
-        server_time: drawing.now.to_string(),
-        clock_rate: app.clock.rate(),
-        demo: if is_demo { demo(app.clock.rate()) } else { String::new() },
-        as_of: drawing.clock(drawing.now),
-        is_cancelled: event.status == timely_core::event::EventStatus::Cancelled,
-        alerts: drawing.notices(&announcements, |word| matches!(word, "EMERGENCY" | "URGENT")),
-        notices: drawing.notices(&announcements, |word| matches!(word, "HIGH" | "INFO")),
-        cards: drawing.cards(),
-        boards: tables(&leaderboard.boards),
-        upcoming: drawing.upcoming(),
-        finished: drawing.finished(),
-        latest: drawing.latest(&announcements),
-    })
+    Ok(drawing.scoreboard(&event, tables(&leaderboard.boards), &announcements, app.clock.rate(), is_demo))
 }
 
 async fn everything<T, F>(mut read: impl FnMut(Paging) -> F) -> Result<Vec<T>, Error>
@@ -224,7 +209,7 @@ const fn loudness(announcement: &Announcement) -> &'static str {
     }
 }
 
-fn tables(boards: &[Board]) -> Vec<Table> {
+pub(super) fn tables(boards: &[Board]) -> Vec<Table> {
     let mut tables: Vec<Table> = boards.iter().filter(|board| !board.leaderboard.is_empty()).map(table).collect();
     // What is being played comes first; sorting is stable.
     tables.sort_by_key(|table| table.live == 0);
@@ -310,20 +295,53 @@ fn place(fixture: &ScheduleItem) -> String {
 }
 
 /// What every part is drawn from.
-struct Drawing {
-    zone: TimeZone,
-    now: Timestamp,
-    schedule: Vec<ScheduleItem>,
-    results: HashMap<FixtureId, FixtureResult>,
+pub(super) struct Drawing {
+    pub(super) zone: TimeZone,
+    pub(super) now: Timestamp,
+    pub(super) schedule: Vec<ScheduleItem>,
+    pub(super) results: HashMap<FixtureId, FixtureResult>,
 }
 
 impl Drawing {
+    pub(super) fn scoreboard(
+        &self,
+        event: &Event,
+        boards: Vec<Table>,
+        announcements: &[Announcement],
+        clock_rate: f64,
+        is_demo: bool,
+    ) -> Scoreboard {
+        Scoreboard {
+            id: event.id,
+            name: safe(&event.name),
+            timezone: safe(&event.timezone),
+            server_time: self.now.to_string(),
+            clock_rate,
+            demo: if is_demo { demo(clock_rate) } else { String::new() },
+            as_of: self.clock(self.now),
+            is_cancelled: event.status == EventStatus::Cancelled,
+            alerts: self.notices(announcements, |word| matches!(word, "EMERGENCY" | "URGENT")),
+            notices: self.notices(announcements, |word| matches!(word, "HIGH" | "INFO")),
+            cards: self.cards(),
+            boards,
+            upcoming: self.upcoming(),
+            finished: self.finished(),
+            latest: self.latest(announcements),
+        }
+    }
+
     fn text(&self, at: Timestamp, format: &str) -> String {
         at.to_zoned(self.zone.clone()).strftime(format).to_string()
     }
 
     fn moment(&self, at: Timestamp) -> Moment {
         Moment { text: self.text(at, "%H:%M"), iso: at.to_string() }
+    }
+
+    /// `22:00`, or `Wed 30` on another day than today.
+    fn recent(&self, at: Timestamp) -> Moment {
+        let is_today = self.text(at, "%F") == self.text(self.now, "%F");
+        Moment { text: self.text(at, if is_today { "%H:%M" } else { "%a %-d" }), iso: at.to_string() }
     }
 
     /// `+03`
@@ -342,11 +360,15 @@ impl Drawing {
         self.results.get(&fixture).filter(|result| result.state != ResultState::Annulled)
     }
 
+    fn is_active(&self, announcement: &Announcement) -> bool {
+        announcement.expires_at.is_none_or(|end| end > self.now)
+    }
+
     fn notices(&self, announcements: &[Announcement], wanted: impl Fn(&str) -> bool) -> Vec<Notice> {
         let mut active: Vec<&Announcement> = announcements
             .iter()
             .filter(|announcement| wanted(loudness(announcement)))
-            .filter(|announcement| announcement.expires_at.is_none_or(|end| end > self.now))
+            .filter(|announcement| self.is_active(announcement))
             .collect();
         active.sort_by_key(|announcement| {
             (loudness(announcement) != "EMERGENCY", announcement.priority, Reverse(announcement.id))
@@ -355,14 +377,14 @@ impl Drawing {
             id: announcement.id.0,
             word: loudness(announcement),
             title: safe(&announcement.title),
-            message: safe(&announcement.message),
+            message: announcement.message.lines().map(safe).collect::<Vec<_>>().join("\n"),
             said: self.moment(announcement.created_at),
             until: announcement.expires_at.map_or_else(String::new, |end| self.text(end, "%H:%M")),
         };
         active.into_iter().map(notice).collect()
     }
 
-    fn cards(&self) -> Vec<Card> {
+    pub(super) fn cards(&self) -> Vec<Card> {
         let live = |fixture: &&ScheduleItem| matches!(fixture.status, FixtureStatus::Live | FixtureStatus::Paused);
         self.schedule.iter().filter(live).map(|fixture| self.card(fixture)).collect()
     }
@@ -395,7 +417,7 @@ impl Drawing {
         }
     }
 
-    fn upcoming(&self) -> Days {
+    pub(super) fn upcoming(&self) -> Days {
         let is_live = |fixture: &ScheduleItem| matches!(fixture.status, FixtureStatus::Live | FixtureStatus::Paused);
         let mut fixtures: Vec<_> =
             self.schedule.iter().filter(|fixture| !self.is_over(fixture) && !is_live(fixture)).collect();
@@ -403,7 +425,7 @@ impl Drawing {
         self.days(&fixtures)
     }
 
-    fn finished(&self) -> Days {
+    pub(super) fn finished(&self) -> Days {
         let mut fixtures: Vec<_> = self.schedule.iter().filter(|fixture| self.is_over(fixture)).collect();
         fixtures.sort_by_key(|fixture| Reverse((fixture.start_at, fixture.number)));
         self.days(&fixtures)
@@ -452,7 +474,7 @@ impl Drawing {
     }
 
     fn latest(&self, announcements: &[Announcement]) -> Vec<Entry> {
-        let results = self.schedule.iter().filter_map(|fixture| {
+        let results = self.schedule.iter().rev().filter_map(|fixture| {
             let result = self.result(fixture.fixture_id)?;
             let what = What::Result {
                 home: side(&fixture.home_team, fixture.home_slot.as_ref()),
@@ -468,12 +490,12 @@ impl Drawing {
             };
             Some((result.updated_at, word, what))
         });
-        let words = announcements.iter().map(|announcement| {
+        let words = announcements.iter().filter(|announcement| self.is_active(announcement)).map(|announcement| {
             (announcement.created_at, loudness(announcement).to_owned(), What::Words(safe(&announcement.title)))
         });
         let mut latest: Vec<_> = results.chain(words).collect();
         latest.sort_by_key(|(at, ..)| Reverse(*at));
         latest.truncate(LATEST_MAX);
-        latest.into_iter().map(|(at, word, what)| Entry { at: self.moment(at), word, what }).collect()
+        latest.into_iter().map(|(at, word, what)| Entry { at: self.recent(at), word, what }).collect()
     }
 }

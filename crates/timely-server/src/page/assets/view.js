@@ -24,7 +24,6 @@ function safe(text) {
   return String(text)
     .replace(/[\t\n\r]/g, ' ')
     .replace(
-      // eslint-disable-next-line no-control-regex
       /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
       '\ufffd',
     );
@@ -41,6 +40,12 @@ function el(tag, classes, ...children) {
 }
 
 const bdi = (text, classes = '') => el('bdi', classes, text);
+
+/** Text of several lines; line breaks stay. */
+function message(text) {
+  const lines = text.split(/\r\n|[\r\n]/).map(safe);
+  return el('p', 'message', bdi(document.createTextNode(lines.join('\n'))));
+}
 
 const drawn = new WeakMap();
 
@@ -87,6 +92,7 @@ class Zone {
     this.minutes = format({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
     this.seconds = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
     this.date = format({ weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+    this.short = format({ weekday: 'short', day: 'numeric' });
     this.names = format({ hour: 'numeric', timeZoneName: 'longOffset' });
   }
 
@@ -104,6 +110,13 @@ class Zone {
   day(at) {
     const parts = this.date.formatToParts(at).filter(({ type }) => type !== 'literal');
     return parts.map(({ value }) => value).join(' ');
+  }
+
+  /** `22:00`, or `Wed 30` on another day than `today`. */
+  recent(at, today) {
+    if (this.day(at) === this.day(today)) return this.time(at);
+    const parts = Object.fromEntries(this.short.formatToParts(at).map(({ type, value }) => [type, value]));
+    return `${parts.weekday} ${parts.day}`;
   }
 
   /** `+03` */
@@ -161,6 +174,7 @@ function place(fixture) {
   return [fixture.round, fixture.group && `Group ${fixture.group}`, venue].filter(Boolean).join(' \u00b7 ');
 }
 
+const isActive = ({ expires_at: end }, time) => end === null || Date.parse(end) > time;
 const isLive = ({ status }) => status === 'LIVE' || status === 'PAUSED';
 
 export class View {
@@ -193,8 +207,10 @@ export class View {
     const schedule = [...(state.schedule ?? [])].sort(byStart);
     this.#drawCards(schedule, state, now);
     this.#drawBoards(state, now);
-    if (state.mayShowResults) this.#drawSchedule(schedule, state, now);
-    this.#drawLatest(state);
+    if (state.mayShowResults) {
+      this.#drawSchedule(schedule, state, now);
+      this.#drawLatest(state, state.eventTime(now));
+    }
     this.hasDrawn = true;
   }
 
@@ -256,7 +272,7 @@ export class View {
   #drawAnnouncements(state, time) {
     const rank = ['EMERGENCY', 'URGENT', 'HIGH', 'INFO', 'LOW'];
     const active = [...state.announcements.values()]
-      .filter(({ expires_at: end }) => end === null || Date.parse(end) > time)
+      .filter((announcement) => isActive(announcement, time))
       .sort((one, other) => rank.indexOf(loudness(one)) - rank.indexOf(loudness(other)) || other.id - one.id);
     const alerts = active.filter((one) => ['EMERGENCY', 'URGENT'].includes(loudness(one)));
     const notices = active.filter((one) => ['HIGH', 'INFO'].includes(loudness(one)));
@@ -281,7 +297,7 @@ export class View {
     const alert = el('article', isEmergency ? 'alert emergency' : 'alert',
       el('p', 'word', loudness(announcement)),
       el('h2', '', bdi(announcement.title)),
-      el('p', 'message', bdi(announcement.message)),
+      message(announcement.message),
       el('p', 'when', 'said ', said, `, ${until}`),
     );
     alert.setAttribute('role', 'alert');
@@ -298,7 +314,7 @@ export class View {
     return el('article', `notice ${loudness(announcement).toLowerCase()}`,
       el('p', 'word', loudness(announcement)),
       el('h3', '', bdi(announcement.title)),
-      el('p', 'message', bdi(announcement.message)),
+      message(announcement.message),
       el('p', 'when', this.zone.element(Date.parse(announcement.created_at)),
         end ? `, until ${this.zone.time(Date.parse(end))}` : ''),
     );
@@ -377,9 +393,11 @@ export class View {
       word && ' ', word && el('strong', 'word', word), ' ', el('small', '', bdi(details)));
   }
 
-  #drawLatest(state) {
+  #drawLatest(state, time) {
     const fixtures = new Map(state.schedule?.map((fixture) => [fixture.fixture_id, fixture]));
-    const entries = [...state.news.values()].sort((one, other) => other.at - one.at || other.pos - one.pos);
+    const entries = [...state.news.values(), ...untold(state)].sort(
+      (one, other) => other.at - one.at || other.pos - one.pos,
+    );
     const shown = [];
     const confirmed = new Set();
     for (const entry of entries) {
@@ -391,21 +409,22 @@ export class View {
         if (entry.word === 'OFFICIAL') confirmed.add(key);
       }
       const fixture = fixtures.get(entry.result?.fixture_id ?? entry.fixture?.fixture_id) ?? entry.fixture ?? null;
-      if (entry.kind !== 'announcement' && !fixture) continue;
-      const data = [entry, fixture && [homeName(fixture), awayName(fixture)], this.zone.name];
-      shown.push({ key: `${entry.pos}`, data, make: () => this.#entry(entry, fixture) });
+      if (entry.kind === 'announcement' ? !isActive(entry.announcement, time) : !fixture) continue;
+      const at = this.zone.recent(entry.at, time);
+      const data = [entry, fixture && [homeName(fixture), awayName(fixture)], at];
+      shown.push({ key: entry.key ?? `${entry.pos}`, data, make: () => this.#entry(entry, fixture, at) });
     }
     sync(this.part.latest, shown.length > 0 ? shown : [empty('Nothing yet.', 'li')]);
   }
 
-  #entry(entry, fixture) {
+  #entry(entry, fixture, at) {
     const words = el('span', '');
     if (entry.kind === 'announcement') words.append(bdi(entry.announcement.title));
     else words.append(bdi(homeName(fixture)), safe(` ${middle(entry)} `), bdi(awayName(fixture)));
     const scored = entry.word === 'GOAL' ? entry.result.goals.at(-1) : null;
     const more = scored ? goal(scored) : entry.kind === 'result' ? beyond(entry.result) : '';
     if (more) words.append(' (', bdi(more), ')');
-    return el('li', '', this.zone.element(entry.at), ' ', el('strong', 'word', entry.word), ' ', words);
+    return el('li', '', this.zone.element(entry.at, at), ' ', el('strong', 'word', entry.word), ' ', words);
   }
 
   /** Says what happened to those who listen instead of looking. */
@@ -458,6 +477,32 @@ function retry(link, now) {
 function isMarked(state, key, now) {
   const mark = state.marks.get(key);
   return mark !== undefined && now - mark.at < MARK_MS;
+}
+
+/**
+ * What stands, but was told by no message: it is older than those the server repeats, was imported, or
+ * was read while no stream got through. As the server writes it, from the last fixture to the first.
+ */
+function untold(state) {
+  const told = new Set([...state.news.values()].map(({ kind, id, result }) => `${kind} ${id ?? result?.fixture_id}`));
+  const results = (state.schedule ?? [])
+    .map(({ fixture_id: fixture }) => state.results.get(fixture))
+    .filter(counts)
+    .map((result) => ({
+      kind: 'result', key: `result ${result.fixture_id}`, pos: 0, at: Date.parse(result.updated_at), word: wordFor(result), result,
+    }))
+    .reverse();
+  const announcements = [...state.announcements.values()].map((announcement) => {
+    const { id, created_at: at } = announcement;
+    return { kind: 'announcement', key: `announcement ${id}`, pos: 0, at: Date.parse(at), word: loudness(announcement), id, announcement };
+  });
+  return [...results, ...announcements].filter(({ key }) => !told.has(key));
+}
+
+/** A result in a word, when it is not known what it was before. */
+function wordFor({ state, minute }) {
+  if (state === 'LIVE') return minute === null ? 'LIVE' : `${minute}'`;
+  return state === 'OFFICIAL' ? 'OFFICIAL' : 'FT';
 }
 
 /** What stands between the names. */
