@@ -99,8 +99,10 @@ class Connection {
 
   #end(code) {
     this.#settle('refused', code);
+    // Closing takes the listeners off.
+    const { onEnd } = this;
     this.close();
-    this.onEnd(code);
+    onEnd(code);
   }
 
   /** Gives what came and what comes to `onMessage`. */
@@ -134,7 +136,7 @@ class Connection {
 export class Link {
   /**
    * @param {string} event id of the event
-   * @param {{since: () => string | null, onBegin: () => void, onMessage: (message: object) => void,
+   * @param {{since: () => string | null, onBegin: (wasCut: boolean) => void, onMessage: (message: object) => void,
    *          onWhole: (state: object) => void, onPhase: () => void}} owner
    */
   constructor(event, owner) {
@@ -171,8 +173,10 @@ export class Link {
 
   /** Somebody looks again, or the network is back: no waiting for timers. */
   check(isNetworkNew = false) {
+    // What blocked a WebSocket there need not do so here.
+    if (isNetworkNew) this.blockedUntil = 0;
     if (this.phase === 'reconnecting' && this.retryAt !== null) this.#search();
-    else if (this.phase === 'polling') this.#poll(this.#newCourse());
+    else if (this.phase === 'polling') this.#poll(this.#newCourse(), 0);
     else if (this.phase === 'open' && (isNetworkNew || this.age > OVERDUE_MS)) this.#question();
   }
 
@@ -227,7 +231,6 @@ export class Link {
       await pause(REFUSED_PAUSE_MS);
       if (isOver()) return;
     }
-    this.blockedUntil = now() + BETTER_MS;
     const { taken } = await this.#attempt('sse', isOver);
     if (taken || isOver() || !(await this.#mayGoOn(isOver))) return;
     this.#poll(course);
@@ -250,9 +253,11 @@ export class Link {
     this.#drop();
     this.connection = connection;
     this.heard = now();
-    this.owner.onBegin();
-    if (connection.transport === 'ws') this.blockedUntil = 0;
-    else this.timer = setTimeout(() => this.#better(course, ['ws'], BETTER_MS), BETTER_MS);
+    this.owner.onBegin(this.phase === 'reconnecting');
+    if (connection.transport === 'sse') {
+      this.blockedUntil = now() + BETTER_MS;
+      this.timer = setTimeout(() => this.#better(course, ['ws'], BETTER_MS), BETTER_MS);
+    }
     this.#set('open');
     connection.deliver(
       (text) => this.#hear(text),
@@ -305,9 +310,12 @@ export class Link {
     }
   }
 
-  /** Reads everything now and every 15 s, and looks for a stream beside it. */
-  async #poll(course) {
-    if (this.phase === 'polling') this.#scheduleBetter(course);
+  /**
+   * Reads everything now and every 15 s, and looks for a stream beside it: first after `betterMs`, a
+   * random time of 15 to 30 s if nothing is given.
+   */
+  async #poll(course, betterMs = undefined) {
+    if (this.phase === 'polling') this.#scheduleBetter(course, betterMs);
     const api = `/api/events/${this.event}`;
     while (course === this.course) {
       try {
@@ -336,9 +344,9 @@ export class Link {
     }
   }
 
-  #scheduleBetter(course) {
+  #scheduleBetter(course, firstMs) {
     const wait = POLL_MS * (1 + Math.random());
-    this.timer = setTimeout(() => this.#better(course, ['ws', 'sse'], wait), wait);
+    this.timer = setTimeout(() => this.#better(course, ['ws', 'sse'], wait), firstMs ?? wait);
   }
 
   /** Tries better ways beside the present one, which ends only when another speaks. */
@@ -349,7 +357,7 @@ export class Link {
       const { taken } = await this.#attempt(transport, isOver);
       if (taken || isOver()) return;
     }
-    this.blockedUntil = now() + BETTER_MS;
+    if (this.transport === 'sse') this.blockedUntil = now() + BETTER_MS;
     this.timer = setTimeout(() => this.#better(course, transports, wait), wait);
   }
 
