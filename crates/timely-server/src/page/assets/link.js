@@ -101,7 +101,7 @@ class Connection {
 
   #end(code) {
     this.#settle('refused', code);
-    // Closing makes it deaf, and this is the last that it has to say.
+    // Closing takes the listeners off.
     const { onEnd } = this;
     this.close();
     onEnd(code);
@@ -138,7 +138,7 @@ class Connection {
 export class Link {
   /**
    * @param {string} event id of the event
-   * @param {{since: () => string | null, onBegin: () => void, onMessage: (message: object) => void,
+   * @param {{since: () => string | null, onBegin: (wasCut: boolean) => void, onMessage: (message: object) => void,
    *          onWhole: (state: object) => void, onPhase: () => void}} owner
    */
   constructor(event, owner) {
@@ -175,8 +175,10 @@ export class Link {
 
   /** Somebody looks again, or the network is back: no waiting for timers. */
   check(isNetworkNew = false) {
+    // What blocked a WebSocket there need not do so here.
+    if (isNetworkNew) this.blockedUntil = 0;
     if (this.phase === 'reconnecting' && this.retryAt !== null) this.#search();
-    else if (this.phase === 'polling') this.#poll(this.#newCourse());
+    else if (this.phase === 'polling') this.#poll(this.#newCourse(), 0);
     else if (this.phase === 'open' && (isNetworkNew || this.age > OVERDUE_MS)) this.#question();
   }
 
@@ -253,7 +255,7 @@ export class Link {
     this.#drop();
     this.connection = connection;
     this.heard = now();
-    this.owner.onBegin();
+    this.owner.onBegin(this.phase === 'reconnecting');
     if (connection.transport === 'ws') {
       this.blockedUntil = 0;
     } else {
@@ -312,9 +314,12 @@ export class Link {
     }
   }
 
-  /** Reads everything now and every 15 s, and looks for a stream beside it. */
-  async #poll(course) {
-    if (this.phase === 'polling') this.#scheduleBetter(course);
+  /**
+   * Reads everything now and every 15 s, and looks for a stream beside it: first after `betterMs`, a
+   * random time of 15 to 30 s if nothing is given.
+   */
+  async #poll(course, betterMs = undefined) {
+    if (this.phase === 'polling') this.#scheduleBetter(course, betterMs);
     const api = `/api/events/${this.event}`;
     while (course === this.course) {
       try {
@@ -337,16 +342,16 @@ export class Link {
       }
       if (this.phase !== 'polling') {
         this.#set('polling');
-        this.#scheduleBetter(course);
+        // The first time soon: when an outage has just ended, all ways are open again.
+        this.#scheduleBetter(course, SOON_MS * (1 + Math.random()));
       }
       await pause(POLL_MS);
     }
   }
 
-  #scheduleBetter(course) {
-    // The first time soon: when an outage has just ended, all ways are open again.
-    const [soon, later] = [SOON_MS, POLL_MS].map((ms) => ms * (1 + Math.random()));
-    this.timer = setTimeout(() => this.#better(course, ['ws', 'sse'], later), soon);
+  #scheduleBetter(course, firstMs) {
+    const wait = POLL_MS * (1 + Math.random());
+    this.timer = setTimeout(() => this.#better(course, ['ws', 'sse'], wait), firstMs ?? wait);
   }
 
   /** Tries better ways beside the present one, which ends only when another speaks. */
@@ -357,7 +362,7 @@ export class Link {
       const { taken } = await this.#attempt(transport, isOver);
       if (taken || isOver()) return;
     }
-    this.blockedUntil = now() + BETTER_MS;
+    if (this.transport === 'sse') this.blockedUntil = now() + BETTER_MS;
     this.timer = setTimeout(() => this.#better(course, transports, wait), wait);
   }
 

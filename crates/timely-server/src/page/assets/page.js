@@ -13,7 +13,7 @@ const RESULTS_RETRY_MS = 5_000;
 
 const link = new Link(event, {
   since: () => state.since,
-  onBegin: () => state.connectionBegins(),
+  onBegin: (wasCut) => state.connectionBegins(wasCut),
   onMessage: (message) => {
     const happened = state.apply(message, now());
     if (happened) view.tell(happened, state, now());
@@ -60,7 +60,7 @@ state.setClock(Date.parse(serverTime), Number(clockRate), now());
 setInterval(() => {
   if (noticeSleep()) link.check();
   link.tick();
-  view.draw(state, link, now());
+  view.tick(state, link, now());
 }, 1_000);
 addEventListener('online', () => link.check(true));
 addEventListener('pageshow', ({ persisted }) => persisted && link.check());

@@ -38,6 +38,8 @@ export class State {
     this.shownPos = 0;
     /** Where the event clock stood, when that was heard, and how fast it runs. */
     this.clock = null;
+    /** Since when the server itself hears nothing, if it says so. */
+    this.staleSince = null;
     this.event = null;
     this.#forget();
   }
@@ -85,13 +87,24 @@ export class State {
     return this.clock ? this.clock.time + (now - this.clock.heard) * this.clock.rate : null;
   }
 
+  /** Whether something is marked as changed; what was marked for `ms` is forgotten. */
+  hasMarks(now, ms) {
+    const had = this.marks.size > 0;
+    for (const [key, { at }] of this.marks) if (now - at >= ms) this.marks.delete(key);
+    return had;
+  }
+
   setClock(time, rate, now) {
     if (Number.isFinite(time)) this.clock = { time, rate, heard: now };
   }
 
-  /** A connection begins: until its `live` it may be behind. */
-  connectionBegins() {
+  /**
+   * A connection begins: until its `live` it may be behind.
+   * @param {boolean} wasCut whether nothing could be known before
+   */
+  connectionBegins(wasCut) {
     this.catchingUp = 'in order';
+    this.wasCut = wasCut;
     this.missed = 0;
     this.told = null;
   }
@@ -115,7 +128,6 @@ export class State {
           this.#forget();
           this.epoch = message.epoch;
         }
-        this.connectionBegins();
         return null;
       case 'subscribed':
         if (!message.recovered) {
@@ -135,6 +147,7 @@ export class State {
         return this.#caughtUp(message.cursor);
       case 'status':
         this.setClock(Date.parse(message.server_time), message.clock_rate, now);
+        this.staleSince = message.stale_since ? Date.parse(message.stale_since) : null;
         return null;
       default:
         // Pongs, errors, and whatever a newer server says.
@@ -150,7 +163,7 @@ export class State {
       // What a whole snapshot does not tell has left the screens meanwhile.
       for (const id of this.announcements.keys()) if (!this.told.has(id)) this.announcements.delete(id);
     }
-    const isReturn = this.isComplete && this.missed > 0;
+    const isReturn = this.isComplete && this.wasCut && this.missed > 0;
     const caughtUp = isReturn ? { kind: 'back', changes: this.missed } : null;
     this.catchingUp = 'no';
     this.told = null;
@@ -199,7 +212,7 @@ export class State {
       forgetOldest(this.positions, POSITIONS_MAX);
     }
     if (!replay && !this.isCaughtUp) this.missed += 1;
-    const happened = this.#happen(type, data, now);
+    const happened = this.#happen(type, data, pos, now);
     if (!happened) return null;
     if (happened.word) {
       this.news.set(pos, { pos, at: Date.parse(data.timestamp), ...happened });
@@ -208,14 +221,15 @@ export class State {
     return replay || !this.isCaughtUp ? null : happened;
   }
 
-  #happen(type, data, now) {
+  #happen(type, data, pos, now) {
     switch (type) {
       case 'result_update':
         return this.#takeResult(data.result, now);
       case 'fixture_update':
         return this.#takeFixture(data);
       case 'announcement_update': {
-        const { announcement } = data;
+        // Said again is shown again: the place in the log tells them apart.
+        const announcement = { ...data.announcement, pos };
         this.told?.add(announcement.id);
         const known = this.announcements.get(announcement.id);
         // The list read over HTTP may be newer than a message that was missed.

@@ -191,35 +191,48 @@ export class View {
 
   /** Draws everything that changed. */
   draw(state, link, now) {
-    const staleAfter = link.phase === 'polling' ? POLL_MS + STALE_MS : STALE_MS;
-    const isStale = link.phase !== 'ended' && link.age >= staleAfter;
-    if (state.event && state.event.timezone !== this.zone.name) this.zone = new Zone(state.event.timezone);
-    this.#drawConnection(state, link, now, isStale);
-    this.#speakNext(now);
-    if (link.phase === 'ended') {
-      this.#drawEnd();
-      return;
-    }
+    this.#drawAlways(state, link, now);
     // While a first or another log is told, the page shows what it was sent or told before.
-    if (!state.isComplete) return;
+    if (!state.isComplete || link.phase === 'ended') return;
+    const time = state.eventTime(now);
+    this.minute = Math.floor(time / 60_000);
+    state.hasMarks(now, MARK_MS);
     this.#drawName(state.event);
-    this.#drawAnnouncements(state, state.eventTime(now));
     const schedule = [...(state.schedule ?? [])].sort(byStart);
-    this.#drawCards(schedule, state, now);
-    this.#drawBoards(state, now);
+    this.#drawCards(schedule, state);
+    this.#drawBoards(state);
     if (state.mayShowResults) {
-      this.#drawSchedule(schedule, state, now);
-      this.#drawLatest(state, state.eventTime(now));
+      this.#drawSchedule(schedule, state, time);
+      this.#drawLatest(state, time);
     }
     this.hasDrawn = true;
   }
 
+  /** Draws what time alone changes: to be called every second. */
+  tick(state, link, now) {
+    const isMinuteNew = this.minute !== Math.floor(state.eventTime(now) / 60_000);
+    if (isMinuteNew || state.hasMarks(now, MARK_MS)) this.draw(state, link, now);
+    else this.#drawAlways(state, link, now);
+  }
+
+  #drawAlways(state, link, now) {
+    if (state.event && state.event.timezone !== this.zone.name) this.zone = new Zone(state.event.timezone);
+    this.#drawConnection(state, link, now);
+    this.#speakNext(now);
+    if (link.phase === 'ended') this.#drawEnd();
+    else if (state.isComplete) this.#drawAnnouncements(state, state.eventTime(now));
+  }
+
   /** How the page is connected, how old it is, and what time it is there. */
-  #drawConnection(state, link, now, isStale) {
+  #drawConnection(state, link, now) {
     const root = document.documentElement;
+    const staleAfter = link.phase === 'polling' ? POLL_MS + STALE_MS : STALE_MS;
+    const isSilent = link.phase !== 'ended' && link.age >= staleAfter;
+    const isServerStale = link.phase === 'open' && state.staleSince !== null;
+    const isStale = isSilent || isServerStale;
     // The event clock stands still when nobody can know it.
-    const seen = isStale || link.phase === 'ended' ? link.heard : now;
-    const time = state.eventTime(seen);
+    const seen = isSilent || link.phase === 'ended' ? link.heard : now;
+    const time = isServerStale ? state.staleSince : state.eventTime(seen);
     const rate = state.clock.rate;
     const [word, words] = this.#badge(state, link, now, isStale, time);
     const { badge, clock, demo, note, printed } = this.part;
@@ -239,7 +252,10 @@ export class View {
 
   #badge(state, link, now, isStale, time) {
     if (link.phase === 'ended') return ['ended', 'ENDED'];
-    if (isStale) return ['stale', `STALE ${minutes(link.age)}, as of ${this.zone.timeWithSeconds(time)}`];
+    if (isStale) {
+      const age = state.staleSince === null ? link.age : state.eventTime(now) - state.staleSince;
+      return ['stale', `STALE ${minutes(age)}, as of ${this.zone.timeWithSeconds(time)}`];
+    }
     const age = Math.floor(link.age / 1000);
     if (link.phase === 'polling') return ['polling', `POLLING every ${POLL_MS / 1000} s, data ${age} s old`];
     if (link.phase === 'open' && state.isCaughtUp) {
@@ -282,9 +298,9 @@ export class View {
       ...(state.event?.status === 'CANCELLED' ? [calledOff] : []),
       ...notices.map((one) => ({ key: `${one.id}`, data: one, make: () => this.#notice(one) })),
     ]);
-    const emergencies = new Set(alerts.filter((one) => one.type === 'EMERGENCY').map(({ id }) => id));
+    const emergencies = new Set(alerts.filter((one) => one.type === 'EMERGENCY').map(({ id, pos }) => `${id} ${pos}`));
     // A new one must be seen by whoever has scrolled away.
-    if (this.hasDrawn && [...emergencies].some((id) => !this.emergencies.has(id))) scrollTo(0, 0);
+    if (this.hasDrawn && [...emergencies].some((one) => !this.emergencies.has(one))) scrollTo(0, 0);
     this.emergencies = emergencies;
   }
 
@@ -320,18 +336,18 @@ export class View {
     );
   }
 
-  #drawCards(schedule, state, now) {
+  #drawCards(schedule, state) {
     const cards = schedule.filter(isLive).map((fixture) => {
       const result = state.results.get(fixture.fixture_id);
       const counted = counts(result) ? result : null;
-      const marks = ['home', 'away'].map((side) => isMarked(state, `${side} ${fixture.fixture_id}`, now));
+      const marks = ['home', 'away'].map((side) => state.marks.has(`${side} ${fixture.fixture_id}`));
       const data = [fixture, counted, marks];
       return { key: `${fixture.fixture_id}`, data, make: () => card(fixture, counted, marks) };
     });
     sync(this.part.cards, cards.length > 0 ? cards : [empty('Nothing is being played now.')]);
   }
 
-  #drawBoards(state, now) {
+  #drawBoards(state) {
     const live = (rows) => rows.reduce((sum, row) => sum + row.live, 0) / 2;
     const boards = [...state.boards]
       .filter(([, rows]) => rows.length > 0)
@@ -339,14 +355,13 @@ export class View {
         // What is being played comes first.
         (live(a) === 0) - (live(b) === 0) || String(one).localeCompare(String(other), 'en', { numeric: true }));
     const items = boards.map(([group, rows]) => {
-      const marks = rows.map((row) => isMarked(state, `row ${row.team_id}`, now) && state.marks.get(`row ${row.team_id}`));
+      const marks = rows.map((row) => state.marks.get(`row ${row.team_id}`) ?? null);
       return { key: `${group}`, data: [rows, marks], make: () => board(group, rows, live(rows), marks) };
     });
     sync(this.part.boards, items.length > 0 ? items : [empty('No table yet.')]);
   }
 
-  #drawSchedule(schedule, state, now) {
-    const time = state.eventTime(now);
+  #drawSchedule(schedule, state, time) {
     const isOver = ({ status, start_at: start }) =>
       status === 'FINISHED' || status === 'ABANDONED' || (status === 'CANCELLED' && Date.parse(start) <= time);
     const upcoming = schedule.filter((fixture) => !isOver(fixture) && !isLive(fixture));
@@ -396,7 +411,7 @@ export class View {
   #drawLatest(state, time) {
     const fixtures = new Map(state.schedule?.map((fixture) => [fixture.fixture_id, fixture]));
     const entries = [...state.news.values(), ...untold(state)].sort(
-      (one, other) => other.at - one.at || other.pos - one.pos,
+      (one, other) => other.at - one.at || (one.pos < other.pos ? 1 : -1),
     );
     const shown = [];
     const confirmed = new Set();
@@ -472,11 +487,6 @@ function setText(element, text) {
 function retry(link, now) {
   const seconds = link.retryAt === null ? 0 : Math.ceil((link.retryAt - now) / 1000);
   return seconds > 0 ? `RECONNECTING in ${seconds} s` : 'RECONNECTING';
-}
-
-function isMarked(state, key, now) {
-  const mark = state.marks.get(key);
-  return mark !== undefined && now - mark.at < MARK_MS;
 }
 
 /**
