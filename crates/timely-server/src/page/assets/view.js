@@ -411,7 +411,7 @@ export class View {
   #drawLatest(state, time) {
     const fixtures = new Map(state.schedule?.map((fixture) => [fixture.fixture_id, fixture]));
     const entries = [...state.news.values(), ...untold(state)].sort(
-      (one, other) => other.at - one.at || (one.pos < other.pos ? 1 : -1),
+      (one, other) => other.at - one.at || other.pos - one.pos,
     );
     const shown = [];
     const confirmed = new Set();
