@@ -327,7 +327,7 @@ export class View {
     const end = announcement.expires_at;
     return el('article', `notice ${loudness(announcement).toLowerCase()}`,
       el('p', 'word', loudness(announcement)),
-      el('h3', '', bdi(announcement.title)),
+      el('h2', '', bdi(announcement.title)),
       message(announcement.message),
       el('p', 'when', this.zone.element(Date.parse(announcement.created_at)),
         end ? `, until ${this.zone.time(Date.parse(end))}` : ''),
@@ -506,7 +506,7 @@ function retry(link, now) {
 const middle = ({ kind, result }) => (kind === 'result' && counts(result) ? score(result) : 'v');
 
 function cancelled() {
-  return el('article', 'notice high', el('p', 'word', 'CANCELLED'), el('h3', '', 'This event was called off'));
+  return el('article', 'notice high', el('p', 'word', 'CANCELLED'), el('h2', '', 'This event was called off'));
 }
 
 function card(fixture, result, [isHomeMarked, isAwayMarked]) {
