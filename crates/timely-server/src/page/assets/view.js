@@ -436,7 +436,7 @@ export class View {
     else words.append(bdi(homeName(fixture)), safe(` ${middle(entry)} `), bdi(awayName(fixture)));
     const scored = entry.word === 'GOAL' ? entry.result.goals.at(-1) : null;
     const more = scored ? goal(scored) : entry.kind === 'result' ? beyond(entry.result) : '';
-    if (more) words.append(' (', bdi(more), ')');
+    if (more) words.append(' ', bdi(`(${more})`, 'how'));
     return el('li', '', this.zone.element(entry.at, at), ' ', el('strong', 'word', entry.word), ' ', words);
   }
 
