@@ -329,7 +329,7 @@ export class View {
     const end = announcement.expires_at;
     return el('article', `notice ${loudness(announcement).toLowerCase()}`,
       el('p', 'word', loudness(announcement)),
-      el('h3', '', bdi(announcement.title)),
+      el('h2', '', bdi(announcement.title)),
       message(announcement.message),
       el('p', 'when', this.zone.element(Date.parse(announcement.created_at)),
         end ? `, until ${this.zone.time(Date.parse(end))}` : ''),
@@ -438,7 +438,7 @@ export class View {
     else words.append(bdi(homeName(fixture)), safe(` ${middle(entry)} `), bdi(awayName(fixture)));
     const scored = entry.word === 'GOAL' ? entry.result.goals.at(-1) : null;
     const more = scored ? goal(scored) : entry.kind === 'result' ? beyond(entry.result) : '';
-    if (more) words.append(' (', bdi(more), ')');
+    if (more) words.append(' ', bdi(`(${more})`, 'how'));
     return el('li', '', this.zone.element(entry.at, at), ' ', el('strong', 'word', entry.word), ' ', words);
   }
 
@@ -519,7 +519,7 @@ function wordFor({ state, minute }) {
 const middle = ({ kind, result }) => (kind === 'result' && counts(result) ? score(result) : 'v');
 
 function cancelled() {
-  return el('article', 'notice high', el('p', 'word', 'CANCELLED'), el('h3', '', 'This event was called off'));
+  return el('article', 'notice high', el('p', 'word', 'CANCELLED'), el('h2', '', 'This event was called off'));
 }
 
 function card(fixture, result, [isHomeMarked, isAwayMarked]) {
