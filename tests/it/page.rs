@@ -195,6 +195,27 @@ async fn assets_are_kept_forever_and_not_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_phone_loads_little() {
+    let server = TestServer::start().await;
+    let cup = Cup::public(&server).await;
+    let page = format!("/e/{}", cup.event);
+    let html = look(&server, &page, None).await.text;
+    let mut addresses: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    addresses.push(&page);
+    let (mut all, mut script) = (0, 0);
+    for address in addresses {
+        let answer = send(server.anonymous(Method::GET, address).header("accept-encoding", "gzip")).await;
+        assert_eq!(answer.header("content-encoding"), Some("gzip"), "{address}");
+        let bytes = answer.body.len();
+        all += bytes;
+        script += if answer.header("content-type").unwrap().starts_with("text/javascript") { bytes } else { 0 };
+    }
+    assert!(0 < script && script <= 20 * 1024, "{script} bytes of script");
+    assert!(all <= 60 * 1024, "{all} bytes in all");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_head_tells_the_size_of_the_page_and_nothing_of_it() {
     let server = TestServer::start().await;
     let cup = Cup::public(&server).await;

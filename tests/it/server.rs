@@ -37,6 +37,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) text: String,
+    /// The bytes as they came: `text` reads what is not UTF-8 as best it can.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -207,8 +209,8 @@ pub(crate) fn names_and_points(leaderboard: &Value) -> Vec<String> {
 pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.expect("the server answers");
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let text = response.text().await.expect("the answer is whole");
-    Answer { status, headers, text }
+    let body = response.bytes().await.expect("the answer is whole").to_vec();
+    Answer { status, headers, text: String::from_utf8_lossy(&body).into_owned(), body }
 }
 
 /// A small event: groups A (Reds, Blues, Greens, Golds) and B (Owls, Kites), one venue with two

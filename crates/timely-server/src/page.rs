@@ -20,6 +20,7 @@ use timely_core::event::{Event, Visibility};
 use timely_core::id::EventId;
 use timely_core::running::ServerKind;
 use timely_core::text::display_safe;
+use tower_http::compression::CompressionLayer;
 
 use crate::App;
 use crate::auth::MaybeSignedIn;
@@ -42,6 +43,8 @@ pub fn routes() -> Router<App> {
         .route("/", get(home))
         .route("/e/{event}", get(event))
         .route("/assets/{version}/{name}", get(assets::serve))
+        // A hall full of phones loads this over one access point. Streams are small and must not wait.
+        .layer(CompressionLayer::new())
 }
 
 /// What every page has around its contents.
