@@ -117,6 +117,11 @@ async fn refusals_and_resumes_look_as_documented() {
     check("error_bad_request", &socket.until_type("error").await);
     socket.send(json!({"type": "subscribe_results", "since": cursor})).await;
     check("subscribed_recovered", &socket.until_type("subscribed").await);
+    // The three above count.
+    for id in 4..=21 {
+        socket.send(json!({"type": "subscribe_weather", "id": id})).await;
+    }
+    check("error_rate_limited", socket.until(|message| message["code"] == "rate_limited").await.last().unwrap());
 }
 
 #[tokio::test]
@@ -221,6 +226,12 @@ async fn closes_say_why_as_documented() {
     server.patch(&format!("/api/events/{}/", cup.event), json!({"visibility": "PRIVATE"})).await.ok();
     said.push(stranger.closed_with().await.unwrap());
 
+    let mut chatterer = Socket::open(&server, &path).await;
+    for _ in 0..=40 {
+        chatterer.send(json!({"type": "ping"})).await;
+    }
+    said.push(chatterer.closed_with().await.unwrap());
+
     let token = server.owner_token.clone();
     let mut owner = Socket::open_as(&server, &path, Some(&token)).await.ok().unwrap();
     owner.until_type("connected").await;
@@ -229,7 +240,7 @@ async fn closes_say_why_as_documented() {
     stopping.await.unwrap();
 
     let codes: Vec<u16> = said.iter().map(|(code, _)| *code).collect();
-    assert_eq!(codes, [4001, 1009, 4004, 4200]);
+    assert_eq!(codes, [4001, 1009, 4004, 4129, 4200]);
     for (code, reason) in said {
         assert!(held.contains(&format!("{code} {reason}\n")), "{code} {reason}: not in close.txt");
     }
@@ -281,7 +292,7 @@ fn every_kind_of_message_has_a_golden_file() {
         MessageType::ALL.iter().map(ToString::to_string).chain(CONTROLS.map(str::to_owned)).collect();
     assert_eq!(kinds, expected);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(codes, words(&["bad_json", "bad_request", "unknown_type"]), "codes that are sent");
+    assert_eq!(codes, words(&["bad_json", "bad_request", "rate_limited", "unknown_type"]), "codes that are sent");
     assert_eq!(removals, RemovalReason::ALL.iter().map(ToString::to_string).collect());
 }
 

@@ -10,6 +10,7 @@ mod cuts;
 mod defects;
 mod golden;
 mod guide;
+mod handover;
 mod layering;
 mod network;
 mod order;

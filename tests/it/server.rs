@@ -86,17 +86,28 @@ impl TestServer {
         Self::start_for(vec!["https://club.example".to_owned()], directory, clock).await
     }
 
+    /// Starts with another configuration than usual.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_changed(Arc::new(TempDir::new().unwrap()), Arc::new(Clock::real()), change).await
+    }
+
     /// The same, for pages of the given origins besides its own.
     pub(crate) async fn start_for(allow_origin: Vec<String>, directory: Arc<TempDir>, clock: Arc<Clock>) -> Self {
-        let config = Config {
+        Self::start_changed(directory, clock, |config| config.allow_origin = allow_origin).await
+    }
+
+    async fn start_changed(directory: Arc<TempDir>, clock: Arc<Clock>, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
             data: directory.path().to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             lan: false,
             base_url: None,
-            allow_origin,
+            allow_origin: Vec::new(),
+            max_connections: None,
             findable: false,
             load_test: false,
         };
+        change(&mut config);
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -264,6 +264,7 @@ impl Demo {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            max_connections: None,
             findable: true,
             load_test: false,
         };

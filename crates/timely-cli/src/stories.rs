@@ -60,6 +60,7 @@ impl Desk {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            max_connections: None,
             findable: false,
             load_test: false,
         };

@@ -169,6 +169,7 @@ crate::word::words! {
     UnknownType = "unknown_type",
     BadRequest = "bad_request",
     TooLarge = "too_large",
+    RateLimited = "rate_limited",
     Unavailable = "unavailable",
 }
 
@@ -210,8 +211,12 @@ pub mod close {
     pub const CREDENTIAL: u16 = 4001;
     /// The event or team is gone, or hidden from this viewer.
     pub const GONE: u16 = 4004;
+    /// The server has no room for this stream now.
+    pub const OVERLOADED: u16 = 4100;
     /// No write progress for 10 s.
     pub const STALLED: u16 = 4103;
+    /// The client sent too much in a short time.
+    pub const RATE_LIMITED: u16 = 4129;
     /// The server stops, or the session fell behind and must resume.
     pub const RESUME: u16 = 4200;
 }

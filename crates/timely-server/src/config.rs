@@ -27,6 +27,11 @@ pub struct Config {
     #[arg(long, env = "TIMELY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
 
+    /// Most connections at a time; a few more are kept for those who are signed in [default: 60000, or
+    /// what the system allows]
+    #[arg(long, env = "TIMELY_MAX_CONNECTIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
+
     /// Whether the owner's `timely` finds the server by itself; off inside tests
     #[arg(skip = true)]
     pub findable: bool,

@@ -13,11 +13,13 @@ pub mod config;
 pub mod connections;
 pub mod error;
 pub mod extract;
+pub mod gate;
 pub mod http;
 pub mod keeper;
 pub mod live;
 pub mod logging;
 pub mod page;
+pub mod rate;
 pub mod routes;
 pub mod running;
 pub mod site;
@@ -28,7 +30,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use timely_core::cursor::Epoch;
 use timely_core::running::ServerKind;
 use tokio::net::TcpListener;
@@ -39,6 +41,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, DRAIN};
 use crate::connections::Connections;
+use crate::gate::Gate;
 use crate::live::Live;
 use crate::running::RunningFile;
 use crate::site::Site;
@@ -51,6 +54,7 @@ pub struct App {
     pub live: Live,
     pub clock: Arc<Clock>,
     pub site: Arc<Site>,
+    pub gate: Arc<Gate>,
     /// Cancelled when the server begins to stop.
     pub shutdown: CancellationToken,
 }
@@ -201,8 +205,17 @@ pub async fn serve(
     let _stop_on_return = stop.clone().drop_guard();
     let live = Live::start(store.clone(), clock.clone(), stop.clone()).context("cannot start the streams")?;
     let keeper = tokio::spawn(keeper::keep(store.clone(), clock.clone(), stop.clone()));
-    let app = App { store: store.clone(), live: live.clone(), clock: clock.clone(), site, shutdown: stop.clone() };
-    let connections = Connections::new(live.clone());
+    let gate = Gate::of_this_process(config.max_connections, site.load_test);
+    let app = App {
+        store: store.clone(),
+        live: live.clone(),
+        clock: clock.clone(),
+        site,
+        gate: gate.clone(),
+        shutdown: stop.clone(),
+    };
+    info!("at most {} connections", gate.connections_max());
+    let connections = Connections::new(live.clone(), gate);
     let accepting = tokio::spawn(connections.clone().accept(listener, routes::router(&app), stop.clone()));
 
     let file = config.findable.then(|| announce_to_this_user(address, &owner_token, kind)).flatten();
@@ -211,6 +224,8 @@ pub async fn serve(
     ready(&running);
 
     stop.cancelled().await;
+    // Nobody asked for it: without its streams a server is none, and whoever watches it starts another.
+    let has_failed = !shutdown.is_cancelled();
     // From here the server is not to be found; those who know it may finish.
     drop(file);
     let ended = async {
@@ -227,6 +242,9 @@ pub async fn serve(
         }
     }
     store.close().await;
+    if has_failed {
+        bail!("the live streams failed and the server has stopped; its log says why");
+    }
     Ok(())
 }
 

@@ -103,6 +103,11 @@ fn streams(list: &str) -> Result<Vec<Stream>, Error> {
     Ok(session::distinct(&named))
 }
 
+/// Whether this viewer finds room for a stream: who is signed in also in the reserve.
+fn has_room(app: &App, viewer: &Viewer) -> bool {
+    viewer.actor.is_some() || !app.gate.is_full()
+}
+
 /// Lets somebody in to the stream of an event, or refuses as if it did not exist.
 async fn viewer_of_event(app: &App, actor: Actor, event: &str) -> Result<(Viewer, About), Error> {
     let event: EventId = event.parse().map_err(|_| Error::NotFound)?;

@@ -153,6 +153,7 @@ mod tests {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            max_connections: None,
             findable: false,
             load_test: false,
         }

@@ -29,6 +29,7 @@ use tracing::{error, warn};
 
 use crate::clock::{Clock, real_now};
 use crate::error::Error;
+use crate::gate::Pass;
 use crate::live::hub::{Hub, Join, Need, Output, PAGE_ROWS_MAX, Request, SessionId, Shown, Viewer};
 use crate::live::publisher::{Publisher, RETRY_INTERVAL, States, Take};
 use crate::live::reactor::{self, Entering, Inlet, Order};
@@ -98,7 +99,7 @@ impl fmt::Debug for Live {
 
 impl Live {
     /// Starts the task and the threads; they end, and every stream with them, when `stop` is
-    /// cancelled.
+    /// cancelled. Should one of them fail, it cancels `stop` itself.
     ///
     /// # Errors
     /// When the system has no room for the threads or their polls.
@@ -111,7 +112,7 @@ impl Live {
         let open = TaskTracker::new();
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(REACTORS_MAX);
         let reactors = (0..count)
-            .map(|number| reactor::start(format!("streams-{number}"), Arc::clone(&inner), open.token()))
+            .map(|number| reactor::start(format!("streams-{number}"), Arc::clone(&inner), open.token(), stop.clone()))
             .collect::<io::Result<Vec<_>>>()?;
         let audience = watch::Sender::default();
         let driver = Driver {
@@ -127,9 +128,9 @@ impl Live {
             retries: VecDeque::new(),
             inner: Arc::clone(&inner),
             audience: audience.clone(),
-            stop,
+            stop: stop.clone(),
         };
-        open.spawn(driver.run(asked));
+        open.spawn(or_stop(driver.run(asked), stop));
         Ok(Self(Arc::new(Shared { inner, reactors, next_session: AtomicU64::new(1), audience, open })))
     }
 
@@ -146,12 +147,20 @@ impl Live {
 
     /// Takes over a socket whose request was answered with the head of a stream. `read` is what the
     /// client has sent since.
-    pub fn enter(&self, socket: OwnedFd, head: Vec<u8>, read: Bytes, opened: Opened) {
+    pub fn enter(&self, socket: OwnedFd, head: Vec<u8>, read: Bytes, opened: Opened, pass: Pass) {
         let session = SessionId(self.0.next_session.fetch_add(1, Ordering::Relaxed));
-        let entering = Entering { socket, head, read, opened };
+        let entering = Entering { socket, head, read, opened, pass };
         if let Some(reactor) = self.0.reactors.get(place(session, self.0.reactors.len())) {
             reactor.hand_over(&mut vec![Order::Enter(session, Box::new(entering))]);
         }
+    }
+}
+
+/// Runs what the streams cannot be without: if it panics, the server stops.
+async fn or_stop(run: impl Future<Output = ()>, stop: CancellationToken) {
+    if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+        error!("the task behind the live streams has failed: the server stops");
+        stop.cancel();
     }
 }
 
@@ -212,14 +221,14 @@ impl Reactors {
         Self { inlets, orders, applied: 0 }
     }
 
-    fn to_one(&mut self, session: SessionId, order: Order) {
+    fn tell_one(&mut self, session: SessionId, order: Order) {
         let place = place(session, self.orders.len());
         if let Some(orders) = self.orders.get_mut(place) {
             orders.push(order);
         }
     }
 
-    fn to_all(&mut self, order: impl Fn() -> Order) {
+    fn tell_all(&mut self, order: impl Fn() -> Order) {
         for orders in &mut self.orders {
             orders.push(order());
         }
@@ -229,7 +238,7 @@ impl Reactors {
     fn hand_over(&mut self, applied: u64) {
         if applied != self.applied {
             self.applied = applied;
-            self.to_all(|| Order::Applied(applied));
+            self.tell_all(|| Order::Applied(applied));
         }
         for (inlet, orders) in self.inlets.iter().zip(&mut self.orders) {
             inlet.hand_over(orders);
@@ -245,7 +254,7 @@ impl Reactors {
 
 impl Drop for Reactors {
     fn drop(&mut self) {
-        self.to_all(|| Order::End);
+        self.tell_all(|| Order::End);
         self.hand_over(self.applied);
     }
 }
@@ -362,12 +371,12 @@ impl Driver {
             match output {
                 Output::Need(need) => self.read(Read::Need(need)),
                 Output::Deliver(session, delivery) => {
-                    self.reactors.to_one(session, Order::Deliver(session, delivery));
+                    self.reactors.tell_one(session, Order::Deliver(session, delivery));
                 }
-                Output::Follow(session, topic) => self.reactors.to_one(session, Order::Follow(session, topic)),
-                Output::Unfollow(session, topic) => self.reactors.to_one(session, Order::Unfollow(session, topic)),
-                Output::Log(shown) => self.reactors.to_all(|| Order::Log(shown.clone())),
-                Output::State(shown) => self.reactors.to_all(|| Order::State(shown.clone())),
+                Output::Follow(session, topic) => self.reactors.tell_one(session, Order::Follow(session, topic)),
+                Output::Unfollow(session, topic) => self.reactors.tell_one(session, Order::Unfollow(session, topic)),
+                Output::Log(shown) => self.reactors.tell_all(|| Order::Log(shown.clone())),
+                Output::State(shown) => self.reactors.tell_all(|| Order::State(shown.clone())),
             }
         }
     }
@@ -494,5 +503,20 @@ async fn until(started: Instant, deadline: Option<Duration>) {
     match deadline {
         Some(deadline) => sleep_until(started + deadline).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_without_its_streams_stops() {
+        for (why, fails) in [("a panic", true), ("an end", false)] {
+            let stop = CancellationToken::new();
+            let run = async move { assert!(!fails, "the task fails") };
+            or_stop(run, stop.clone()).await;
+            assert_eq!(stop.is_cancelled(), fails, "{why}");
+        }
     }
 }

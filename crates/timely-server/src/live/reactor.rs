@@ -13,6 +13,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -26,14 +27,17 @@ use rustix::process::setpriority_process;
 use timely_core::live::close;
 use timely_core::topic::Topic;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{debug, error};
 
+use crate::gate::Pass;
 use crate::live::driver::{Asked, Inner, Opened};
 use crate::live::followers::Followers;
 use crate::live::hub::{Delivery, SessionId, Shown};
 use crate::live::session::{self, SSE_RETRY, Session, Tick, Wire, Write};
 use crate::live::websocket::{self, Heard, Partial, code};
+use crate::rate::{Bucket, Rate};
 
 /// Without any progress in writing for so long, a connection is given up.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +47,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const ORDERS_MAX: usize = 64 * 1024;
 /// Most bytes read from a socket at a time.
 const READ_BYTES: usize = 16 * 1024;
+/// Bytes that a client may send: ten times what commands at their fastest need. It bounds what pings,
+/// fragments and noise cost, which are no commands.
+const INBOUND_BYTES: Rate = Rate { burst: 256 * 1024, per_s: 16 * 1024 };
+/// What a read counts for beside its bytes: a byte at a time is no cheaper than a frame.
+const READ_COST_BYTES: u32 = 64;
 /// Sockets looked at between two looks into the inbox.
 const EVENTS_MAX: usize = 512;
 /// Frames that are joined at most: the bits of a mark.
@@ -63,6 +72,7 @@ pub struct Entering {
     pub head: Vec<u8>,
     pub read: Bytes,
     pub opened: Opened,
+    pub pass: Pass,
 }
 
 /// What the driver tells a thread, in order.
@@ -84,24 +94,30 @@ pub enum Order {
 /// The way into a thread.
 #[derive(Debug)]
 pub struct Inlet {
-    inbox: Mutex<Vec<Order>>,
+    /// `None`: the thread has ended, and what is handed over goes nowhere.
+    inbox: Mutex<Option<Vec<Order>>>,
     bell: OwnedFd,
     /// Notified when the inbox was emptied.
     emptied: Notify,
 }
 
 impl Inlet {
-    fn lock(&self) -> MutexGuard<'_, Vec<Order>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Order>>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over orders; the vector is left empty, with its memory.
+    /// Hands over orders; the vector is left empty, with its memory. A thread that has ended takes none:
+    /// a socket among them is closed.
     pub fn hand_over(&self, orders: &mut Vec<Order>) {
         if orders.is_empty() {
             return;
         }
         let was_empty = {
             let mut inbox = self.lock();
+            let Some(inbox) = inbox.as_mut() else {
+                orders.clear();
+                return;
+            };
             let was_empty = inbox.is_empty();
             inbox.append(orders);
             was_empty
@@ -124,18 +140,39 @@ impl Inlet {
     pub async fn has_room(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.lock().len() < ORDERS_MAX {
+            if self.lock().as_ref().is_none_or(|inbox| inbox.len() < ORDERS_MAX) {
                 return;
             }
             emptied.await;
         }
     }
+
+    /// Takes what was handed over.
+    fn take(&self) -> Vec<Order> {
+        let orders = self.lock().as_mut().map(mem::take).unwrap_or_default();
+        self.emptied.notify_waiters();
+        orders
+    }
+
+    /// Nothing is taken any more.
+    fn close(&self) {
+        // Sockets among the orders are closed outside of the lock.
+        let orders = self.lock().take();
+        self.emptied.notify_waiters();
+        drop(orders);
+    }
 }
 
-/// Starts a thread. It ends after [`Order::End`], with its last socket, and gives up `open` then.
-pub(super) fn start(name: String, live: Arc<Inner>, open: TaskTrackerToken) -> io::Result<Arc<Inlet>> {
+/// Starts a thread. It ends after [`Order::End`], with its last socket, and gives up `open` then. If it
+/// fails, its sockets are closed and it cancels `stop`: nobody would notice a part of the streams missing.
+pub(super) fn start(
+    name: String,
+    live: Arc<Inner>,
+    open: TaskTrackerToken,
+    stop: CancellationToken,
+) -> io::Result<Arc<Inlet>> {
     let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-    let inlet = Arc::new(Inlet { inbox: Mutex::default(), bell, emptied: Notify::new() });
+    let inlet = Arc::new(Inlet { inbox: Mutex::new(Some(Vec::new())), bell, emptied: Notify::new() });
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &inlet.bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
     let reactor = Reactor {
@@ -162,7 +199,15 @@ pub(super) fn start(name: String, live: Arc<Inner>, open: TaskTrackerToken) -> i
         if let Err(error) = setpriority_process(None, NICENESS) {
             debug!("the streams run at the priority of writes: {error}");
         }
-        reactor.run();
+        let inlet = Arc::clone(&reactor.inlet);
+        let ended = catch_unwind(AssertUnwindSafe(|| reactor.run()));
+        inlet.close();
+        match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error!("the streams cannot be polled: {error}; the server stops"),
+            Err(_) => error!("a thread of the live streams has failed: the server stops"),
+        }
+        stop.cancel();
     })?;
     Ok(inlet)
 }
@@ -235,6 +280,8 @@ struct Connection {
     /// Messages that arrived while the session took none.
     unheard: VecDeque<Heard>,
     partial: Option<Box<Partial>>,
+    /// What is left of [`INBOUND_BYTES`].
+    inbound: Bucket,
     interest: epoll::EventFlags,
     /// Which entry of the timers is this one's.
     timer: Duration,
@@ -242,13 +289,15 @@ struct Connection {
     /// When it is given up if the socket takes nothing.
     stalls: Option<Duration>,
     phase: Phase,
+    /// Its place among the connections of the server.
+    pass: Pass,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The last word is being written.
-    Ending,
+    /// The last word is being written, until then at most.
+    Ending(Duration),
     /// It was written: the other side is to close until then.
     Ended(Duration),
 }
@@ -261,6 +310,9 @@ struct Batch {
     marked: Vec<u32>,
 }
 
+/// The client has ended the conversation, with its code if it gave one.
+struct Farewell(Option<u16>);
+
 /// What became of a write.
 enum Sent {
     All,
@@ -270,18 +322,15 @@ enum Sent {
 }
 
 impl Reactor {
-    fn run(mut self) {
+    fn run(mut self) -> io::Result<()> {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
         loop {
             events.clear();
             let wait = self.wait();
             match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), wait.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => {
-                    // Cannot happen to a poll that is ours; without it every stream would hang.
-                    error!("the streams cannot be polled: {error}");
-                    return;
-                }
+                // Cannot happen to a poll that is ours; without it every stream would hang.
+                Err(error) => return Err(error.into()),
             }
             let mut is_rung = false;
             for event in &events {
@@ -298,7 +347,7 @@ impl Reactor {
             self.due();
             self.pump_touched();
             if self.ends && self.of_session.is_empty() && self.slots.iter().all(|slot| slot.connection.is_none()) {
-                return;
+                return Ok(());
             }
         }
     }
@@ -322,8 +371,7 @@ impl Reactor {
         {
             error!("the bell of the streams cannot be read: {error}");
         }
-        let orders = mem::take(&mut *self.inlet.lock());
-        self.inlet.emptied.notify_waiters();
+        let orders = self.inlet.take();
         let event_now = self.live.event_now();
         for order in orders {
             if !matches!(order, Order::Log(_) | Order::State(_) | Order::Applied(_)) {
@@ -453,7 +501,7 @@ impl Reactor {
     }
 
     fn enter(&mut self, id: SessionId, entering: Entering) {
-        let Entering { socket, mut head, read, opened } = entering;
+        let Entering { socket, mut head, read, opened, pass } = entering;
         if self.ends {
             // Closed unanswered, like every connection that comes too late.
             return;
@@ -463,18 +511,24 @@ impl Reactor {
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         let Some(place) = self.place(slot) else { return };
-        let interest = epoll::EventFlags::IN;
-        if let Err(error) = epoll::add(&self.poll, &socket, epoll::EventData::new_u64(place.data()), interest) {
-            error!("a stream cannot be polled and is not opened: {error}");
-            self.free.push(slot);
-            return;
-        }
         let Opened { wire, speaks, viewer, about, offers, join } = opened;
         if wire != Wire::WebSocket {
             head.extend_from_slice(format!("retry: {}\n\n", SSE_RETRY.as_millis()).as_bytes());
         }
+        let interest = epoll::EventFlags::IN;
+        if let Err(error) = epoll::add(&self.poll, &socket, epoll::EventData::new_u64(place.data()), interest) {
+            error!("a stream cannot be polled and is not opened: {error}");
+            if wire == Wire::WebSocket {
+                websocket::put_close(&mut head, Some(close::OVERLOADED), reason(close::OVERLOADED));
+            }
+            // As far as the socket takes it: there is nothing to wait with.
+            write(&socket, &head);
+            self.free.push(slot);
+            return;
+        }
         let now = self.live.now();
         let session = Session::new(wire, speaks, about, offers, self.live.epoch().clone(), now, id.0);
+        let session = if pass.is_lifted() { session } else { session.limited() };
         let connection = Connection {
             id,
             session,
@@ -482,11 +536,13 @@ impl Reactor {
             unsent: head,
             unheard: VecDeque::new(),
             partial: None,
+            inbound: Bucket::default(),
             interest,
             timer: Duration::MAX,
             is_touched: false,
             stalls: None,
             phase: Phase::Open,
+            pass,
         };
         if let Some(room) = self.slots.get_mut(slot as usize) {
             *room = Slot {
@@ -564,6 +620,8 @@ impl Reactor {
                 // An event stream has nothing to hear, and after the last word nothing counts.
                 if is_websocket {
                     self.heard(slot, buffer.get(..read).unwrap_or_default());
+                } else if self.is_too_much(slot, read) {
+                    self.remove(slot, "it sends and sends");
                 }
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -572,9 +630,25 @@ impl Reactor {
         self.buffer = buffer;
     }
 
+    /// Whether a client has sent more than anybody who means well.
+    fn is_too_much(&mut self, slot: u32, bytes: usize) -> bool {
+        let now = self.live.now();
+        let Some(connection) = self.connection(slot) else { return false };
+        let cost = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(READ_COST_BYTES);
+        !connection.pass.is_lifted() && connection.inbound.take(INBOUND_BYTES, cost, now).is_err()
+    }
+
     fn heard(&mut self, slot: u32, bytes: &[u8]) {
+        let now = self.live.now();
+        let is_too_much = self.is_too_much(slot, bytes.len());
         let Some(connection) = self.connection(slot) else { return };
-        connection.session.heard();
+        if is_too_much {
+            connection.unheard.clear();
+            connection.unheard.push_back(Heard::Close(Some(close::RATE_LIMITED)));
+            self.touch(slot);
+            return;
+        }
+        connection.session.heard(now);
         let mut heard = Vec::new();
         let fed = websocket::feed(&mut connection.partial, bytes, &mut heard);
         connection.unheard.extend(heard);
@@ -608,7 +682,7 @@ impl Reactor {
             connection.stalls = None;
             match connection.phase {
                 Phase::Open => {}
-                Phase::Ending => {
+                Phase::Ending(_) => {
                     // Read on until the other side has closed: a connection closed with unread bytes
                     // is reset, and takes the last word with it.
                     if let Err(error) = shutdown(socket, Shutdown::Write) {
@@ -658,6 +732,8 @@ impl Reactor {
         if connection.unsent.is_empty() {
             // Whoever does not read is not read from either.
             if connection.unheard.is_empty() {
+                // Many small messages once must not hold their memory for ever.
+                connection.unheard = VecDeque::new();
                 interest |= epoll::EventFlags::IN;
             }
         } else {
@@ -694,6 +770,7 @@ impl Reactor {
             }
             connection.timer = Duration::MAX;
             match connection.phase {
+                Phase::Ending(until) if until <= now => self.remove(place.slot, "it did not take the last word"),
                 Phase::Ended(until) if until <= now => self.remove(place.slot, "it did not close after the last word"),
                 _ if connection.stalls.is_some_and(|stalls| stalls <= now) => {
                     self.remove(place.slot, "nothing was read for too long");
@@ -751,10 +828,9 @@ impl Slot {
 impl Connection {
     /// Adds to `out` what the session has to say, after it heard what it takes now.
     fn say(&mut self, wire: Wire, tick: &Tick, out: &mut Vec<u8>, requests: &mut Vec<Asked>) {
-        if let Some(code) = self.listen(out) {
+        if let Some(Farewell(code)) = self.listen(out) {
             websocket::put_close(out, code, code.map_or("", reason));
-            self.phase = Phase::Ending;
-            requests.push(Asked::Gone);
+            self.end(tick, requests);
             return;
         }
         let taken = self.session.take(tick);
@@ -769,13 +845,20 @@ impl Connection {
             if wire == Wire::WebSocket {
                 websocket::put_close(out, Some(code), reason(code));
             }
-            self.phase = Phase::Ending;
-            requests.push(Asked::Gone);
+            self.end(tick, requests);
         }
     }
 
-    /// Lets the session hear what it takes now; the code if the client has ended the conversation.
-    fn listen(&mut self, out: &mut Vec<u8>) -> Option<Option<u16>> {
+    /// Nothing is heard any more, and nothing said but what was begun.
+    fn end(&mut self, tick: &Tick, requests: &mut Vec<Asked>) {
+        self.phase = Phase::Ending(tick.now + STALL_TIMEOUT);
+        self.unheard = VecDeque::new();
+        self.partial = None;
+        requests.push(Asked::Gone);
+    }
+
+    /// Lets the session hear what it takes now; whether the client has ended the conversation.
+    fn listen(&mut self, out: &mut Vec<u8>) -> Option<Farewell> {
         let is_command = |heard: Option<&Heard>| matches!(heard, Some(Heard::Text(_) | Heard::Binary));
         while self.session.takes_commands() || !is_command(self.unheard.front()) {
             match self.unheard.pop_front()? {
@@ -783,7 +866,7 @@ impl Connection {
                 Heard::Binary => self.session.binary(),
                 Heard::Ping(payload) => websocket::put_pong(out, &payload),
                 Heard::Pong => {}
-                Heard::Close(code) => return Some(code),
+                Heard::Close(code) => return Some(Farewell(code)),
             }
         }
         None
@@ -793,7 +876,7 @@ impl Connection {
     fn deadline(&self) -> Duration {
         match self.phase {
             Phase::Ended(until) => until,
-            Phase::Ending => self.stalls.unwrap_or(Duration::MAX),
+            Phase::Ending(until) => self.stalls.map_or(until, |stalls| stalls.min(until)),
             // Whatever the session has to say waits for the socket.
             Phase::Open if !self.unsent.is_empty() => self.stalls.unwrap_or(Duration::MAX),
             Phase::Open => self.session.deadline(),
@@ -821,6 +904,8 @@ const fn reason(code: u16) -> &'static str {
     match code {
         close::CREDENTIAL => "the credential has ended",
         close::GONE => "there is nothing here",
+        close::OVERLOADED => "there is no room now; come back later",
+        close::RATE_LIMITED => "too much was sent in a short time",
         close::STALLED => "nothing was read for too long",
         close::RESUME => "come back and resume",
         code::TOO_LARGE => "commands have at most 4096 bytes",
@@ -835,7 +920,15 @@ mod tests {
     #[test]
     fn every_close_code_has_the_reason_that_is_documented() {
         let held = include_str!("../../../../tests/it/golden/close.txt");
-        let codes = [code::TOO_LARGE, close::CREDENTIAL, close::GONE, close::STALLED, close::RESUME];
+        let codes = [
+            code::TOO_LARGE,
+            close::CREDENTIAL,
+            close::GONE,
+            close::OVERLOADED,
+            close::STALLED,
+            close::RATE_LIMITED,
+            close::RESUME,
+        ];
         let said = codes.map(|code| format!("{code} {}", reason(code)));
         assert_eq!(said.as_slice(), held.lines().collect::<Vec<_>>());
     }

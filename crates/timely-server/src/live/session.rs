@@ -23,6 +23,7 @@ use timely_core::topic::{Stream, Topic};
 use crate::live::frame::Copy;
 use crate::live::hub::{Base, Cause, Delivery, End, Join, Joined, Page, Request, Shown};
 use crate::live::websocket;
+use crate::rate::{Bucket, Rate};
 
 /// Most live log frames that wait for a slow client.
 pub const BACKLOG_FRAMES_MAX: usize = 256;
@@ -32,6 +33,10 @@ pub const BACKLOG_BYTES_MAX: usize = 256 * 1024;
 pub const BATCH_BYTES: usize = 16 * 1024;
 /// Answers that wait to be written before more commands are read.
 pub const ANSWERS_MAX: usize = 64;
+/// Commands a client may send in 10 s; more are refused.
+pub const COMMANDS_MAX: u32 = 20;
+/// Twice as many end the connection: what was refused counts too.
+const COMMANDS_RATE: Rate = Rate { burst: 2 * COMMANDS_MAX, per_s: COMMANDS_MAX / 10 };
 /// How often a v2 session hears `status`.
 pub const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a WebSocket is pinged, give or take a tenth.
@@ -135,6 +140,10 @@ pub struct Session {
     next_beat: Duration,
     beat: Duration,
     silence_ends: Option<Duration>,
+    /// What is left of the commands; `None`: as many as they like.
+    commands: Option<Bucket>,
+    /// When something arrived last.
+    heard: Duration,
 }
 
 #[derive(Debug)]
@@ -221,7 +230,16 @@ impl Session {
             next_beat: now + beat,
             beat,
             silence_ends: None,
+            commands: None,
+            heard: now,
         }
+    }
+
+    /// The same for a client that may send [`COMMANDS_MAX`] commands in 10 s.
+    #[must_use]
+    pub fn limited(mut self) -> Self {
+        self.commands = Some(Bucket::default());
+        self
     }
 
     // ---- while it flows
@@ -426,13 +444,24 @@ impl Session {
     }
 
     /// Something arrived: the connection lives.
-    pub fn heard(&mut self) {
+    pub fn heard(&mut self, now: Duration) {
         self.silence_ends = None;
+        self.heard = now;
     }
 
     /// A text message of the client.
     pub fn text(&mut self, text: &str) {
-        match Said::parse(text) {
+        let said = Said::parse(text);
+        if self.has_said_too_much() {
+            let id = match said {
+                Ok(Said::Ping { .. }) => None,
+                Ok(Said::Command(command)) => id_of(command),
+                Err(Refusal { id, .. }) => id,
+            };
+            self.say_slower(id);
+            return;
+        }
+        match said {
             Ok(Said::Ping { timestamp }) => {
                 self.answers += 1;
                 let pong = format!(r#"{{"type":"pong","timestamp":{timestamp}}}"#);
@@ -445,11 +474,32 @@ impl Session {
 
     /// A binary message of the client.
     pub fn binary(&mut self) {
+        if self.has_said_too_much() {
+            self.say_slower(None);
+            return;
+        }
         self.refuse(Refusal {
             id: None,
             code: ErrorCode::BadRequest,
             message: "send commands as text, for example {\"type\":\"subscribe_results\"}".to_owned(),
         });
+    }
+
+    /// Counts a command; ends the stream of a client that goes on after it was refused.
+    fn has_said_too_much(&mut self) -> bool {
+        let Some(commands) = &mut self.commands else { return false };
+        if commands.take(COMMANDS_RATE, 1, self.heard).is_err() {
+            self.close(close::RATE_LIMITED);
+            return true;
+        }
+        commands.left(COMMANDS_RATE, self.heard) < COMMANDS_MAX
+    }
+
+    fn say_slower(&mut self, id: Option<Value>) {
+        if self.closing.is_none() {
+            let message = format!("at most {COMMANDS_MAX} commands in 10 s; wait for a while");
+            self.refuse(Refusal { id, code: ErrorCode::RateLimited, message });
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -504,7 +554,8 @@ impl Session {
         if id.is_some() {
             self.speaks = Speaks::V2;
         }
-        self.answer(&Control::Error { id, code, message, retryable: false });
+        let retryable = code == ErrorCode::RateLimited;
+        self.answer(&Control::Error { id, code, message, retryable });
     }
 
     // ---- to the socket
@@ -701,6 +752,19 @@ enum Said<'a> {
     Command(Command),
 }
 
+fn id_of(command: Command) -> Option<Value> {
+    match command {
+        Command::SubscribeResults(options)
+        | Command::SubscribeSchedule(options)
+        | Command::SubscribeAnnouncements(options)
+        | Command::UnsubscribeResults(options)
+        | Command::UnsubscribeSchedule(options)
+        | Command::UnsubscribeAnnouncements(options) => options.id,
+        Command::Resume { id, .. } => id,
+        Command::Ping { .. } => None,
+    }
+}
+
 struct Refusal {
     id: Option<Value>,
     code: ErrorCode,
@@ -785,6 +849,52 @@ mod tests {
         deliver(&mut session, end(5, &[], vec![]));
         take(&mut session, 0);
         session
+    }
+
+    #[test]
+    fn who_commands_too_fast_is_refused_and_who_goes_on_is_closed() {
+        let limit = usize::try_from(COMMANDS_MAX).unwrap();
+        let mut session = connected(Wire::WebSocket, Speaks::V1).limited();
+        let refused = |session: &mut Session| {
+            let taken = take(session, 0);
+            let said: Vec<Value> = taken
+                .writes
+                .iter()
+                .map(|write| match write {
+                    Write::Bytes(bytes) => serde_json::from_slice(bytes).unwrap(),
+                    Write::Ping => json!({"type": "a ping"}),
+                })
+                .collect();
+            let refused = said.iter().filter(|said| said["code"] == "rate_limited").count();
+            assert!(said.iter().filter(|said| said["code"] == "rate_limited").all(|said| said["retryable"] == true));
+            (said.len(), refused, taken.close)
+        };
+        let say = |session: &mut Session, count: usize, at_ms: u64| {
+            session.heard(Duration::from_millis(at_ms));
+            for _ in 0..count {
+                session.text(r#"{"type":"ping"}"#);
+            }
+        };
+        say(&mut session, limit, 0);
+        assert_eq!(refused(&mut session), (limit, 0, None), "so many at once");
+        say(&mut session, 1, 0);
+        assert_eq!(refused(&mut session), (1, 1, None), "one more");
+        say(&mut session, 2, 1_000);
+        assert_eq!(refused(&mut session), (2, 1, None), "one has come back, beside the one that was refused");
+        session.heard(Duration::from_secs(1));
+        session.text(r#"{"type":"subscribe_results","id":"a"}"#);
+        assert!(take(&mut session, 0).requests.is_empty(), "what is refused is not done");
+        session.binary();
+        session.text("not JSON");
+        assert_eq!(refused(&mut session), (2, 2, None), "what is wrong counts too");
+        say(&mut session, limit, 1_000);
+        assert_eq!(refused(&mut session), (0, 0, Some(close::RATE_LIMITED)), "and goes on");
+
+        let mut patient = connected(Wire::WebSocket, Speaks::V1).limited();
+        for second in 0..60 {
+            say(&mut patient, 2, second * 1_000);
+            assert_eq!(refused(&mut patient), (2, 0, None), "two a second are fine for ever");
+        }
     }
 
     fn deliver(session: &mut Session, delivery: Delivery) {
@@ -1095,7 +1205,7 @@ mod tests {
         assert!((22_500..=27_500).contains(&ping.as_millis()), "{ping:?}");
         let at = |session: &mut Session, now| session.take(&Tick { now, ..tick(0) });
         assert_eq!(at(&mut session, ping).writes, [Write::Ping]);
-        session.heard();
+        session.heard(PING_INTERVAL);
         assert!(at(&mut session, ping + PONG_TIMEOUT).is_empty(), "it lives");
         assert_eq!(at(&mut session, ping * 2).writes, [Write::Ping]);
         assert_eq!(session.deadline(), ping * 2 + PONG_TIMEOUT);

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::live::driver::Opened;
 use crate::live::hub::{Base, Boards, Join, Viewer};
 use crate::live::session::{About, Speaks, Wire};
-use crate::live::{Query, Wanted, viewer_of_event, viewer_of_team};
+use crate::live::{Query, Wanted, has_room, viewer_of_event, viewer_of_team};
 
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -43,7 +43,13 @@ pub(super) async fn event(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_event(&app, actor, &event).await?;
-    open(viewer, query, (may_leave, &headers), &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL })
+    open(
+        &app,
+        viewer,
+        query,
+        (may_leave, &headers),
+        &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL },
+    )
 }
 
 /// `GET /api/events/{event}/stream/results/`: the stream of the guide's sample, a board with
@@ -59,7 +65,7 @@ pub(super) async fn results(
     let (mut viewer, about) = viewer_of_event(&app, actor, &event).await?;
     viewer.boards = Boards::Beside;
     let address = Address { wire: Wire::SseResults, base: Base::Leave, streams: &[Stream::Results] };
-    open((viewer, about), query, (may_leave, &headers), &address)
+    open(&app, (viewer, about), query, (may_leave, &headers), &address)
 }
 
 /// `GET /api/events/{event}/stream/schedule/`
@@ -73,7 +79,7 @@ pub(super) async fn schedule(
 ) -> Result<Response, Error> {
     let viewer = viewer_of_event(&app, actor, &event).await?;
     let address = Address { wire: Wire::Sse, base: Base::Leave, streams: &[Stream::Schedule] };
-    open(viewer, query, (may_leave, &headers), &address)
+    open(&app, viewer, query, (may_leave, &headers), &address)
 }
 
 /// `GET /api/events/{event}/stream/announcements/`
@@ -87,7 +93,7 @@ pub(super) async fn announcements(
 ) -> Result<Response, Error> {
     let viewer = viewer_of_event(&app, actor, &event).await?;
     let address = Address { wire: Wire::Sse, base: Base::Leave, streams: &[Stream::Announcements] };
-    open(viewer, query, (may_leave, &headers), &address)
+    open(&app, viewer, query, (may_leave, &headers), &address)
 }
 
 /// `GET /api/teams/{team}/stream/`: everything of the team.
@@ -100,10 +106,17 @@ pub(super) async fn team(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_team(&app, actor, &team).await?;
-    open(viewer, query, (may_leave, &headers), &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL })
+    open(
+        &app,
+        viewer,
+        query,
+        (may_leave, &headers),
+        &Address { wire: Wire::Sse, base: Base::Show, streams: Stream::ALL },
+    )
 }
 
 fn open(
+    app: &App,
     viewer: (Viewer, About),
     query: Asked,
     (may_leave, headers): (Option<Extension<MayLeave>>, &HeaderMap),
@@ -125,7 +138,11 @@ fn open(
     let since = last_event_id(headers).or(since);
     let join = Join { streams: streams.clone(), base: address.base, since };
     let mut response = Response::new(Body::empty());
-    if may_leave.is_some() {
+    if !has_room(app, &viewer.0) {
+        // An `EventSource` gives up on any status but 200; so it is told when to come back, and let go.
+        *response.body_mut() = Body::from(format!("retry: {}\n\n", app.gate.retry_ms()));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if may_leave.is_some() {
         let (viewer, about) = viewer;
         let opened = Opened { wire: address.wire, speaks, viewer, about, offers: streams, join };
         response.extensions_mut().insert(Leaves(opened));

@@ -78,20 +78,20 @@ pub fn feed(partial: &mut Option<Box<Partial>>, arrived: &[u8], heard: &mut Vec<
 /// Reads one frame; answers its length, or `None` if it is not all there.
 fn frame(bytes: &[u8], message: &mut Option<Message>, heard: &mut Vec<Heard>) -> Result<Option<usize>, u16> {
     let mut cursor = Cursor::new(bytes);
-    let (head, payload_len) = match FrameHeader::parse(&mut cursor) {
-        Ok(Some(head)) => head,
+    let (header, payload_len) = match FrameHeader::parse(&mut cursor) {
+        Ok(Some(header)) => header,
         Ok(None) => return Ok(None),
         Err(error) => return Err(close_code(&error)),
     };
     let head_len = usize::try_from(cursor.position()).map_err(|_| code::TOO_LARGE)?;
     let payload_len = usize::try_from(payload_len).map_err(|_| code::TOO_LARGE)?;
     // Judged by the head alone, so that a bad frame never fills a buffer.
-    if head.rsv1 || head.rsv2 || head.rsv3 {
+    if header.rsv1 || header.rsv2 || header.rsv3 {
         return Err(code::PROTOCOL);
     }
-    let Some(mask) = head.mask else { return Err(code::PROTOCOL) };
-    let before = match (head.opcode, &message) {
-        (OpCode::Control(_), _) if !head.is_final || payload_len > CONTROL_BYTES_MAX => return Err(code::PROTOCOL),
+    let Some(mask) = header.mask else { return Err(code::PROTOCOL) };
+    let before = match (header.opcode, &message) {
+        (OpCode::Control(_), _) if !header.is_final || payload_len > CONTROL_BYTES_MAX => return Err(code::PROTOCOL),
         (OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)), _)
         | (OpCode::Data(Data::Continue), None)
         | (OpCode::Data(Data::Text | Data::Binary), Some(_)) => return Err(code::PROTOCOL),
@@ -104,7 +104,7 @@ fn frame(bytes: &[u8], message: &mut Option<Message>, heard: &mut Vec<Heard>) ->
     let end = head_len + payload_len;
     let Some(masked) = bytes.get(head_len..end) else { return Ok(None) };
     let payload = masked.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
-    match head.opcode {
+    match header.opcode {
         OpCode::Control(Control::Ping) => heard.push(Heard::Ping(payload.collect())),
         OpCode::Control(Control::Close) => heard.push(Heard::Close(closed(&payload.collect::<Vec<_>>())?)),
         OpCode::Control(Control::Pong | Control::Reserved(_)) => heard.push(Heard::Pong),
@@ -112,7 +112,7 @@ fn frame(bytes: &[u8], message: &mut Option<Message>, heard: &mut Vec<Heard>) ->
             let message_so_far =
                 message.get_or_insert_with(|| Message { is_text: kind == Data::Text, payload: Vec::new() });
             message_so_far.payload.extend(payload);
-            if head.is_final
+            if header.is_final
                 && let Some(Message { is_text, payload }) = message.take()
             {
                 heard.push(if is_text {
@@ -186,12 +186,11 @@ mod tests {
     fn client(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [7, 1, 255, 42];
         let mut frame = vec![first];
-        match u8::try_from(payload.len()) {
-            Ok(len @ 0..=125) => frame.push(0x80 | len),
-            _ => {
-                frame.push(0x80 | 126);
-                frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
-            }
+        if let Some(len) = u8::try_from(payload.len()).ok().filter(|len| *len <= 125) {
+            frame.push(0x80 | len);
+        } else {
+            frame.push(0xfe);
+            frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
         }
         frame.extend_from_slice(&mask);
         frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));

@@ -63,6 +63,7 @@ impl Server {
             lan: false,
             base_url: None,
             allow_origin: Vec::new(),
+            max_connections: None,
             findable: false,
             load_test: false,
         };
@@ -517,6 +518,7 @@ async fn a_connection_that_is_dropped_leaves_nothing_behind() {
         b"HEAD".to_vec(),
         Bytes::new(),
         Opened { wire, speaks, viewer, about, offers, join },
+        crate::gate::Gate::new(1, false).admit(server.address.ip(), Duration::ZERO).unwrap(),
     );
     let mut head = [0; 4];
     client.read_exact(&mut head).unwrap();

@@ -36,7 +36,7 @@ pub(super) async fn event(
     handshake: Handshake,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_event(&app, actor, &event).await?;
-    accept(viewer, query, &handshake)
+    accept(&app, viewer, query, &handshake)
 }
 
 /// `GET /ws/teams/{team}/`: all streams of the team at once.
@@ -48,12 +48,15 @@ pub(super) async fn team(
     handshake: Handshake,
 ) -> Result<Response, Error> {
     let viewer = viewer_of_team(&app, actor, &team).await?;
-    accept(viewer, query, &handshake)
+    accept(&app, viewer, query, &handshake)
 }
 
-fn accept(viewer: (Viewer, About), query: Asked, handshake: &Handshake) -> Result<Response, Error> {
+fn accept(app: &App, viewer: (Viewer, About), query: Asked, handshake: &Handshake) -> Result<Response, Error> {
     let Wanted { topics, since, speaks } = super::query(query)?.read()?;
     let mut response = handshake.answer()?;
+    if !super::has_room(app, &viewer.0) {
+        return Err(Error::Unavailable("as many are watching as this server can take; try again later".to_owned()));
+    }
     let is_v2 = speaks == Speaks::V2 || since.is_some() || handshake.offers(V2);
     if handshake.offers(V2) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(V2));
@@ -97,6 +100,13 @@ impl Handshake {
             |why: &dyn std::fmt::Display| Error::Malformed(format!("open this address as a WebSocket: {why}"));
         if !self.may_leave {
             return Err(refused(&"its handshake is a GET"));
+        }
+        let headers = self.request.headers();
+        if headers.contains_key(header::TRANSFER_ENCODING)
+            || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+        {
+            // It would be read as the first frames.
+            return Err(refused(&"its handshake has no body"));
         }
         create_response_with_body(&self.request, Body::empty).map_err(|error| refused(&error))
     }
