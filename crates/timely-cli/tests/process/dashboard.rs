@@ -212,7 +212,8 @@ fn an_emergency_takes_the_screen_and_rings_until_it_is_withdrawn() {
     home.ok(&["announce", "Leave the hall by exits A and C", "--type", "emergency", "--confirm", "EMERGENCY"]);
     let (screen, _) = terminal.wait_for("emergency", |screen| screen.contains("EMERGENCY"));
     assert!(screen.contains("Leave the hall by exits A and C") && !screen.contains("Eagles"), "{screen}");
-    assert_eq!(terminal.bytes().iter().filter(|byte| **byte == 7).count(), 1, "one bell");
+    let bells = String::from_utf8_lossy(&terminal.bytes()).matches('\u{7}').count();
+    assert_eq!(bells, 1, "one bell");
     home.ok(&["announce", "withdraw", "1", "--yes"]);
     terminal.wait_for("the table again", |screen| screen.contains("Eagles") && !screen.contains("EMERGENCY"));
 }

@@ -74,7 +74,7 @@ impl Terminal {
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let shared = Arc::clone(&seen);
         std::thread::spawn(move || {
-            let mut chunk = [0; 64 * 1024];
+            let mut chunk = vec![0; 64 * 1024];
             loop {
                 // A pseudo-terminal without its program fails with EIO, as if at its end.
                 let read = reader.read(&mut chunk).unwrap_or(0);
