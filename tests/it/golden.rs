@@ -226,13 +226,13 @@ async fn closes_say_why_as_documented() {
     server.patch(&format!("/api/events/{}/", cup.event), json!({"visibility": "PRIVATE"})).await.ok();
     said.push(stranger.closed_with().await.unwrap());
 
-    let mut chatterer = Socket::open(&server, &path).await;
+    let token = server.owner_token.clone();
+    let mut chatterer = Socket::open_as(&server, &path, Some(&token)).await.ok().unwrap();
     for _ in 0..=40 {
         chatterer.send(json!({"type": "ping"})).await;
     }
     said.push(chatterer.closed_with().await.unwrap());
 
-    let token = server.owner_token.clone();
     let mut owner = Socket::open_as(&server, &path, Some(&token)).await.ok().unwrap();
     owner.until_type("connected").await;
     let stopping = tokio::spawn(server.stop());
