@@ -18,6 +18,7 @@ mod progression;
 mod proxy;
 mod resume;
 mod server;
+mod slow;
 mod stopping;
 mod stream;
 mod versions;

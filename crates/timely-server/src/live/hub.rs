@@ -592,12 +592,10 @@ impl Hub {
             Some(since) if since.pos > self.applied => return false,
             Some(_) if self.rings_reach(&behind) => Outcome::Replay(behind),
             Some(_) => match parked.floor {
-                Floor::At(floor) if first.is_some_and(|first| first < floor) => {
-                    Outcome::Snapshot(match parked.cause {
-                        Cause::Lagged => NotRecovered::Lagged,
-                        Cause::Opened | Cause::Asked => NotRecovered::Expired,
-                    })
-                }
+                Floor::At(floor) if first.is_some_and(|first| first < floor) => Outcome::Snapshot(match parked.cause {
+                    Cause::Lagged => NotRecovered::Lagged,
+                    Cause::Opened | Cause::Asked => NotRecovered::Expired,
+                }),
                 Floor::At(_) => Outcome::Replay(behind),
                 Floor::Asked => return false,
                 Floor::Unknown => {
@@ -718,7 +716,8 @@ impl Hub {
     /// Stops following some topics, whatever the reason.
     fn drop_topics(&mut self, session: SessionId, topics: &[Topic]) {
         for topic in topics {
-            let was_followed = self.sessions.get_mut(&session).is_some_and(|member| member.joined.remove(topic).is_some());
+            let was_followed =
+                self.sessions.get_mut(&session).is_some_and(|member| member.joined.remove(topic).is_some());
             if was_followed {
                 if let Some(followed) = self.topics.get_mut(topic) {
                     followed.followers -= 1;
@@ -804,11 +803,8 @@ impl Hub {
 
     /// Everything of each topic after its position, in the order of the log.
     fn rings_after(&self, session: SessionId, behind: &BTreeMap<Topic, u64>) -> Vec<Shown> {
-        let mut frames: Vec<Arc<Frame>> = behind
-            .iter()
-            .filter_map(|(topic, after)| Some(self.topics.get(topic)?.after(*after)))
-            .flatten()
-            .collect();
+        let mut frames: Vec<Arc<Frame>> =
+            behind.iter().filter_map(|(topic, after)| Some(self.topics.get(topic)?.after(*after))).flatten().collect();
         frames.sort_by_key(|frame| (frame.pos, frame.topic));
         frames.dedup_by_key(|frame| frame.pos);
         self.shown_to(session, frames)
@@ -888,7 +884,8 @@ impl CatchUp {
         let after = self.after();
         self.busy = false;
         let mut topics = Vec::new();
-        for (topic, at) in self.topics.iter_mut().filter(|(topic, at)| topic.stream().is_some() && Some(**at) == after) {
+        for (topic, at) in self.topics.iter_mut().filter(|(topic, at)| topic.stream().is_some() && Some(**at) == after)
+        {
             *at = pos;
             topics.push(*topic);
         }
