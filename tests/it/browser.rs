@@ -9,7 +9,19 @@
 mod stage;
 mod tools;
 
+use std::process::Command;
+
 use stage::play;
+use tools::Tools;
+
+/// The page's state alone: no server sends an early copy at will.
+#[test]
+fn an_early_copy_of_an_emergency_is_a_preview() {
+    let Some(tools) = Tools::find() else { return };
+    let state = tools::workspace().join("crates/timely-server/src/page/assets/state.js");
+    let answer = Command::new(tools.node).arg(tools::scripts().join("early.mjs")).arg(state).output().unwrap();
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+}
 
 #[tokio::test]
 async fn the_samples_of_the_guide_work_as_they_are() {

@@ -19,6 +19,7 @@ mod progression;
 mod proxy;
 mod resume;
 mod server;
+mod slow;
 mod stopping;
 mod stream;
 mod versions;

@@ -42,6 +42,13 @@ impl Socket {
         tokio::time::timeout(PATIENCE, opening).await.expect("a handshake").map(|(socket, _)| Self(socket))
     }
 
+    /// Opens over a connection that stands already.
+    pub(crate) async fn over(stream: TcpStream, address: SocketAddr, path: &str) -> Self {
+        let request = format!("ws://{address}{path}").into_client_request().unwrap();
+        let opening = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream));
+        Self(tokio::time::timeout(PATIENCE, opening).await.expect("a handshake").unwrap().0)
+    }
+
     pub(crate) async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }

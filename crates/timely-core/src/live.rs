@@ -101,6 +101,9 @@ pub struct DataMessage<'a> {
     /// Part of a snapshot or a tail: it never moves the cursor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replay: bool,
+    /// An emergency ahead of its turn, which follows: it never moves the cursor either.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
     /// `/stream/results/` over SSE only: the board of the group concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaderboard: Option<Box<RawValue>>,

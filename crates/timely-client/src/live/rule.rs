@@ -3,7 +3,8 @@
 //! Delivery is at least once on the wire and once after this rule. Log frames are told apart by
 //! `pos` (a set, not a maximum: the replay of a later subscription lies behind what is known), state
 //! frames by `seq` in their lane. Only live log frames, and their replay on resume, move the cursor;
-//! a snapshot moves it once it is complete, with `live`. Pure: no sockets, no time.
+//! a snapshot moves it once it is complete, with `live`. An early copy of an emergency is news, and so
+//! is its turn: screens keep one entry for each announcement. Pure: no sockets, no time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,8 @@ pub struct Header {
     pub pos: u64,
     /// Part of a snapshot or a tail.
     pub replay: bool,
+    /// A copy of an emergency that has overtaken what waits; the message itself is still to come.
+    pub early: bool,
     pub timestamp: Timestamp,
     /// The group of a leaderboard.
     pub group: Option<String>,
@@ -62,6 +65,8 @@ struct Body {
     #[serde(default)]
     replay: bool,
     #[serde(default)]
+    early: bool,
+    #[serde(default)]
     data: Keyed,
 }
 
@@ -79,8 +84,8 @@ impl Message {
     pub fn parse(text: String) -> Result<Self, serde_json::Error> {
         let head: Head<'_> = serde_json::from_str(&text)?;
         let said = if let Ok(kind) = head.kind.parse::<MessageType>() {
-            let Body { timestamp, topic, seq, pos, replay, data } = serde_json::from_str(&text)?;
-            Said::Data(Header { kind, topic, seq, pos, replay, timestamp, group: data.group })
+            let Body { timestamp, topic, seq, pos, replay, early, data } = serde_json::from_str(&text)?;
+            Said::Data(Header { kind, topic, seq, pos, replay, early, timestamp, group: data.group })
         } else if CONTROLS.contains(&&*head.kind) {
             Said::Control(serde_json::from_str(&text)?)
         } else {
@@ -148,6 +153,8 @@ impl Rule {
                 }
                 is_news
             }
+            // A preview: it is shown at once, and counts for nothing until its turn.
+            LaneKind::Log if header.early => !self.positions.contains(&header.pos),
             LaneKind::Log => {
                 let is_news = self.positions.insert(header.pos);
                 if self.positions.len() > POSITIONS_MAX {
@@ -205,11 +212,15 @@ impl Rule {
 mod tests {
     use super::*;
 
-    /// Messages in short: `r7` result at 7, `r7~` the same in a snapshot, `b7` board of group A at 7,
+    /// Messages in short: `r7` result at 7, `r7~` the same in a snapshot, `r7!` its early copy, `b7` board of group A at 7,
     /// `+e` connected to epoch e, `yes`/`no` subscribed and (not) recovered, `live7`, `lag`.
     fn message(short: &str, epoch: &str) -> Message {
-        let number = |text: &str| text.trim_end_matches('~').parse::<u64>().unwrap();
-        let replay = if short.ends_with('~') { r#","replay":true"# } else { "" };
+        let number = |text: &str| text.trim_end_matches(['~', '!']).parse::<u64>().unwrap();
+        let replay = match short.chars().last() {
+            Some('~') => r#","replay":true"#,
+            Some('!') => r#","early":true"#,
+            _ => "",
+        };
         let time = "2026-07-18T12:00:00Z";
         let text = if let Some(epoch) = short.strip_prefix('+') {
             format!(
@@ -266,6 +277,23 @@ mod tests {
                 "r19~",
                 Some("e.5"),
             ),
+            ("behind, and then up to date", Some("e.5"), "+e yes live5 r6 r7 live9", "r6 r7", Some("e.9")),
+            ("an early copy moves nothing", Some("e.5"), "+e yes live5 r9!", "r9!", Some("e.5")),
+            (
+                "and neither hides its turn nor what it has overtaken",
+                Some("e.5"),
+                "+e yes live5 r9! r6 r7 r9 r10",
+                "r9! r6 r7 r9 r10",
+                Some("e.10"),
+            ),
+            (
+                "cut after an early copy: its turn is still to come",
+                Some("e.5"),
+                "+e yes live5 r9! +e yes r6 r9",
+                "r9! r6 r9",
+                Some("e.9"),
+            ),
+            ("early, but known: too late", Some("e.5"), "+e yes live5 r9 r9!", "r9", Some("e.9")),
             ("another log starts over", Some("e.9"), "+e yes r10 live10 +f no r2~ live3", "r10 r2~", Some("f.3")),
             ("another log, not complete", Some("e.9"), "+f no r2~ b2~", "r2~ b2~", Some("e.9")),
         ] {

@@ -25,6 +25,19 @@ pub enum Copy {
     Live,
     /// Part of a snapshot or a tail: marked `"replay":true`, never moves the cursor.
     Replay,
+    /// An emergency ahead of its turn: marked `"early":true`, never moves the cursor.
+    Early,
+}
+
+impl Copy {
+    /// The fields that tell the copy from the message itself.
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::Replay => r#","replay":true"#,
+            Self::Early => r#","early":true"#,
+        }
+    }
 }
 
 /// What an announcement frame is about, so that tails hold only what is still on the screens.
@@ -33,6 +46,8 @@ pub struct Subject {
     pub announcement: AnnouncementId,
     /// EMERGENCY or URGENT: part of every snapshot, however many came after it.
     pub loud: bool,
+    /// EMERGENCY: told ahead of its turn to those who read too slowly.
+    pub emergency: bool,
 }
 
 /// An encoded message.
@@ -102,6 +117,11 @@ impl Frame {
             && self.seq > other.seq
     }
 
+    /// Whether this announces an emergency.
+    pub fn is_emergency(&self) -> bool {
+        self.kind == MessageType::AnnouncementUpdate && self.subject.is_some_and(|subject| subject.emergency)
+    }
+
     /// Bytes of the JSON text.
     pub fn len_bytes(&self) -> usize {
         self.json.len()
@@ -111,7 +131,8 @@ impl Frame {
     pub fn json(&self, copy: Copy) -> Bytes {
         match copy {
             Copy::Live => self.json.clone(),
-            Copy::Replay => self.replay_json.get_or_init(|| self.with(r#","replay":true"#)).clone(),
+            Copy::Replay => self.replay_json.get_or_init(|| self.with(copy.mark())).clone(),
+            Copy::Early => self.with(copy.mark()),
         }
     }
 
@@ -120,6 +141,7 @@ impl Frame {
         let cache = match copy {
             Copy::Live => &self.block,
             Copy::Replay => &self.replay_block,
+            Copy::Early => return self.event(copy, epoch, &self.json(copy)),
         };
         cache.get_or_init(|| self.event(copy, epoch, &self.json(copy))).clone()
     }
@@ -127,12 +149,9 @@ impl Frame {
     /// The SSE event of `/stream/results/`: every data frame has a board at its top level, because
     /// the page of the guide reads `data.leaderboard` of every message.
     pub fn results_block(&self, copy: Copy, epoch: &Epoch, board: Option<&Self>) -> Bytes {
-        let replay = match copy {
-            Copy::Live => "",
-            Copy::Replay => r#","replay":true"#,
-        };
+        let mark = copy.mark();
         let rows = board.and_then(Self::leaderboard).unwrap_or("[]");
-        let json = self.with(&format!(r#"{replay},"leaderboard":{rows}"#));
+        let json = self.with(&format!(r#"{mark},"leaderboard":{rows}"#));
         self.event(copy, epoch, &json)
     }
 
@@ -224,7 +243,8 @@ fn subject(kind: MessageType, data: &str) -> Option<Subject> {
         return None;
     }
     let About { id, kind, priority } = serde_json::from_str::<Data>(data).ok()?.announcement;
-    Some(Subject { announcement: id, loud: kind == AnnouncementType::Emergency || priority == Priority::Urgent })
+    let emergency = kind == AnnouncementType::Emergency;
+    Some(Subject { announcement: id, loud: emergency || priority == Priority::Urgent, emergency })
 }
 
 #[cfg(test)]
@@ -308,6 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn an_early_copy_says_so_and_moves_no_cursor() {
+        let topic = Topic::EventAnnouncements(EventId(1));
+        let row = announcement_row(4, EventId(1), 8, "EMERGENCY", "NORMAL", &[(topic, 1)]);
+        let frame = Frame::log(&row, MessageType::AnnouncementUpdate, topic, 1);
+        assert!(frame.is_emergency());
+        let mut early = read(&frame.json(Copy::Live));
+        early["early"] = json!(true);
+        assert_eq!(read(&frame.json(Copy::Early)), early);
+        let block = frame.block(Copy::Early, &epoch());
+        assert_eq!(block, [b"data: ".as_slice(), &frame.json(Copy::Early), b"\n\n"].concat(), "no id");
+        assert!(frame.block(Copy::Live, &epoch()).starts_with(b"id: k3f9.4\n"), "its turn has one");
+    }
+
+    #[test]
     fn loud_announcements_are_known_by_type_or_priority() {
         let topic = Topic::EventAnnouncements(EventId(1));
         for (why, kind, priority, loud) in [
@@ -318,7 +352,8 @@ mod tests {
         ] {
             let row = announcement_row(4, EventId(1), 8, kind, priority, &[(topic, 1)]);
             let frame = Frame::log(&row, MessageType::AnnouncementUpdate, topic, 1);
-            assert_eq!(frame.subject, Some(Subject { announcement: AnnouncementId(8), loud }), "{why}");
+            let emergency = kind == "EMERGENCY";
+            assert_eq!(frame.subject, Some(Subject { announcement: AnnouncementId(8), loud, emergency }), "{why}");
         }
     }
 }

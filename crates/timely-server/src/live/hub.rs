@@ -6,9 +6,11 @@
 //! exactly at the position up to which changes were applied. Changes of rights come in the same
 //! order as everything else and are obeyed before anything later is shown.
 //!
-//! Slow sessions are the session's matter: the hub hands over and never waits.
+//! Slow sessions are the session's matter: the hub hands over and never waits. One that had to drop
+//! its backlog says how far it has come, and gets what it missed like a viewer who comes back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -84,8 +86,10 @@ pub enum Request {
     Leave(Stream),
     /// The page of a replay has been written; the next one may come.
     NextPage,
-    /// The backlog was dropped and everything written so far has left: start over from here.
-    Resync,
+    /// The backlog was dropped and everything up to here was written: what came since is missing.
+    CatchUp {
+        after: u64,
+    },
 }
 
 /// A frame on its way to a session.
@@ -101,7 +105,8 @@ pub struct Shown {
 pub enum Cause {
     Opened,
     Asked,
-    Resync,
+    /// The session fell behind so far that the log no longer says what it missed.
+    Lagged,
 }
 
 /// A join was accepted; pages follow, the last of which has an end.
@@ -137,6 +142,8 @@ pub struct End {
 pub enum Delivery {
     Log(Shown),
     State(Shown),
+    /// An emergency, for a session that gets it in its turn only after what it missed.
+    Early(Shown),
     Joined(Joined),
     Page(Page),
     Left(Stream),
@@ -226,18 +233,26 @@ enum Known {
 #[derive(Debug)]
 struct Member {
     viewer: Viewer,
-    joined: BTreeSet<Topic>,
+    /// What it follows, and from which position on: all before it was replayed or in a snapshot.
+    joined: BTreeMap<Topic, u64>,
     catching_up: Option<CatchUp>,
 }
 
 /// A replay that is written page by page; live from its end on.
 #[derive(Debug)]
 struct CatchUp {
-    topics: Vec<Topic>,
+    /// Each with the position up to which it was handed over.
+    topics: BTreeMap<Topic, u64>,
     base: Base,
-    after: u64,
     /// A page is being read or written.
     busy: bool,
+}
+
+/// What a replay reads next: these topics, after one position up to another.
+struct Stretch {
+    topics: Vec<Topic>,
+    after: u64,
+    upto: u64,
 }
 
 /// A join that waits for an opening, for a floor, or for rows to be applied.
@@ -248,6 +263,13 @@ struct Parked {
     join: Join,
     topics: Vec<Topic>,
     floor: Floor,
+}
+
+/// What becomes of a join.
+enum Outcome {
+    /// Each topic is replayed after its position.
+    Replay(BTreeMap<Topic, u64>),
+    Snapshot(NotRecovered),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,7 +336,7 @@ impl Hub {
                 self.parked.iter().any(|parked| parked.session == *session && parked.floor == Floor::Asked)
             }
             Need::Replay { session, after, .. } => {
-                self.catch_up(*session).is_some_and(|catching| catching.busy && catching.after == *after)
+                self.catch_up(*session).is_some_and(|catching| catching.busy && catching.after() == Some(*after))
             }
         }
     }
@@ -323,7 +345,7 @@ impl Hub {
     /// if the right was lost since it was judged.
     pub fn open(&mut self, session: SessionId, mut viewer: Viewer, join: Join) {
         let verdict = self.recent.judge_again(&mut viewer);
-        self.sessions.insert(session, Member { viewer, joined: BTreeSet::new(), catching_up: None });
+        self.sessions.insert(session, Member { viewer, joined: BTreeMap::new(), catching_up: None });
         match verdict {
             Ok(()) => {
                 if self.judge_member(session) {
@@ -343,7 +365,7 @@ impl Hub {
             Request::Join(join) => self.park(session, Cause::Asked, join),
             Request::Leave(stream) => self.leave(session, stream),
             Request::NextPage => self.next_page(session),
-            Request::Resync => self.resync(session),
+            Request::CatchUp { after } => self.fell_behind(session, after),
         }
     }
 
@@ -412,15 +434,15 @@ impl Hub {
     /// The answer to [`Need::Replay`].
     pub fn replay(&mut self, session: SessionId, after: u64, upto: u64, rows: &[LogRow]) {
         let Some(member) = self.sessions.get_mut(&session) else { return };
-        let Some(catching) = member.catching_up.as_mut().filter(|catching| catching.busy && catching.after == after)
+        let Some(catching) =
+            member.catching_up.as_mut().filter(|catching| catching.busy && catching.after() == Some(after))
         else {
             return;
         };
-        catching.after = match rows.last() {
+        let topics = catching.advance(match rows.last() {
             Some(last) if rows.len() >= PAGE_ROWS_MAX => last.pos,
             _ => upto,
-        };
-        let topics = catching.topics.clone();
+        });
         let boards = member.viewer.boards;
         let frames = rows
             .iter()
@@ -449,9 +471,23 @@ impl Hub {
             if followed.followers > 0 {
                 shown.push(followed.shown(&frame, Boards::Beside));
             }
+            if frame.is_emergency() {
+                self.tell_early(&frame);
+            }
         }
         if !shown.is_empty() {
             self.out.push_back(Output::Log(shown));
+        }
+    }
+
+    /// Tells an emergency to those who are being told what they missed.
+    fn tell_early(&mut self, frame: &Arc<Frame>) {
+        for (session, member) in &self.sessions {
+            let catching = member.catching_up.as_ref();
+            if catching.is_some_and(|catching| catching.topics.contains_key(&frame.topic)) {
+                let shown = Shown { frame: Arc::clone(frame), board: None };
+                self.out.push_back(Output::Deliver(*session, Delivery::Early(shown)));
+            }
         }
     }
 
@@ -464,7 +500,7 @@ impl Hub {
                 Ok(()) => {
                     if let AccessChange::TeamDeleted { team, .. } = change {
                         let gone: Vec<_> =
-                            member.joined.iter().copied().filter(|topic| topic.team() == Some(*team)).collect();
+                            member.joined.keys().copied().filter(|topic| topic.team() == Some(*team)).collect();
                         self.drop_topics(session, &gone);
                     }
                     self.judge_member(session);
@@ -482,7 +518,7 @@ impl Hub {
             self.close(session, close::GONE);
             return false;
         }
-        let lost: Vec<_> = member.joined.iter().copied().filter(|topic| !viewer.may_follow(*topic)).collect();
+        let lost: Vec<_> = member.joined.keys().copied().filter(|topic| !viewer.may_follow(*topic)).collect();
         self.drop_topics(session, &lost);
         true
     }
@@ -546,17 +582,21 @@ impl Hub {
                 _ => {}
             }
         }
+        let behind = parked.behind(member);
+        let first = behind.iter().filter(|(topic, _)| topic.stream().is_some()).map(|(_, after)| *after).min();
         let outcome = match &parked.join.since {
-            _ if parked.cause == Cause::Resync => Err(NotRecovered::Lagged),
-            None => Err(NotRecovered::Fresh),
-            Some(since) if since.epoch != self.epoch => Err(NotRecovered::Epoch),
-            Some(since) if since.pos > self.head => Err(NotRecovered::Ahead),
+            None => Outcome::Snapshot(NotRecovered::Fresh),
+            Some(since) if since.epoch != self.epoch => Outcome::Snapshot(NotRecovered::Epoch),
+            Some(since) if since.pos > self.head => Outcome::Snapshot(NotRecovered::Ahead),
             // Committed, but not applied here yet.
             Some(since) if since.pos > self.applied => return false,
-            Some(since) if self.ring_reaches(&parked.topics, since.pos) => Ok(since.pos),
-            Some(since) => match parked.floor {
-                Floor::At(floor) if since.pos < floor => Err(NotRecovered::Expired),
-                Floor::At(_) => Ok(since.pos),
+            Some(_) if self.rings_reach(&behind) => Outcome::Replay(behind),
+            Some(_) => match parked.floor {
+                Floor::At(floor) if first.is_some_and(|first| first < floor) => Outcome::Snapshot(match parked.cause {
+                    Cause::Lagged => NotRecovered::Lagged,
+                    Cause::Opened | Cause::Asked => NotRecovered::Expired,
+                }),
+                Floor::At(_) => Outcome::Replay(behind),
                 Floor::Asked => return false,
                 Floor::Unknown => {
                     parked.floor = Floor::Asked;
@@ -566,43 +606,47 @@ impl Hub {
                 }
             },
         };
-        let lost: Vec<_> = parked.topics.iter().copied().filter(|topic| !member.viewer.may_follow(*topic)).collect();
+        let is_lost = |topic: &Topic| {
+            // Who fell behind goes on with what it still follows.
+            !member.viewer.may_follow(*topic) || parked.cause == Cause::Lagged && !member.joined.contains_key(topic)
+        };
+        let lost: Vec<_> = parked.topics.iter().copied().filter(is_lost).collect();
         parked.topics.retain(|topic| !lost.contains(topic));
         self.release(&lost);
         self.join(parked, outcome);
         true
     }
 
-    fn join(&mut self, parked: &Parked, outcome: Result<u64, NotRecovered>) {
+    fn join(&mut self, parked: &Parked, outcome: Outcome) {
         let Parked { session, cause, join, topics, .. } = parked;
-        self.deliver(
-            *session,
-            Delivery::Joined(Joined {
-                cause: *cause,
-                streams: join.streams.clone(),
-                topics: topics.clone(),
-                from: outcome.unwrap_or(self.applied),
-                outcome: outcome.map(drop),
-            }),
-        );
+        let joined = |from, outcome| {
+            let (cause, streams, topics) = (*cause, join.streams.clone(), topics.clone());
+            Delivery::Joined(Joined { cause, streams, topics, from, outcome })
+        };
         match outcome {
-            Err(_) => {
+            Outcome::Snapshot(reason) => {
+                self.deliver(*session, joined(self.applied, Err(reason)));
                 let snapshot = self.snapshot(*session, topics, join.base, Tail::Shown);
                 self.finish(*session, topics.clone(), Vec::new(), snapshot);
             }
-            Ok(since) => {
+            Outcome::Replay(mut behind) => {
+                if *cause != Cause::Lagged {
+                    // Who fell behind is not told: it gets what it missed, and misses nothing.
+                    let from = join.since.as_ref().map_or(self.applied, |since| since.pos);
+                    self.deliver(*session, joined(from, Ok(())));
+                }
                 let Some(member) = self.sessions.get_mut(session) else { return };
                 // Live frames of these topics come in order after what was missed, not beside it.
                 for topic in topics {
-                    if member.joined.remove(topic) {
+                    if member.joined.remove(topic).is_some() {
                         if let Some(followed) = self.topics.get_mut(topic) {
                             followed.followers -= 1;
                         }
                         self.out.push_back(Output::Unfollow(*session, *topic));
                     }
                 }
-                member.catching_up =
-                    Some(CatchUp { topics: topics.clone(), base: join.base, after: since, busy: false });
+                behind.retain(|topic, _| topics.contains(topic));
+                member.catching_up = Some(CatchUp { topics: behind, base: join.base, busy: false });
                 self.next_page(*session);
             }
         }
@@ -611,32 +655,34 @@ impl Hub {
     /// Goes on with a replay: from the rings if they reach back far enough, else from the log.
     fn next_page(&mut self, session: SessionId) {
         let Some(catching) = self.catch_up(session) else { return };
-        let (topics, base, after) = (catching.topics.clone(), catching.base, catching.after);
-        if self.ring_reaches(&topics, after) {
-            let frames = self.ring_after(session, &topics, after);
-            let snapshot = self.snapshot(session, &topics, base, Tail::Replayed);
-            if let Some(member) = self.sessions.get_mut(&session) {
-                member.catching_up = None;
+        let next = if self.rings_reach(&catching.topics) { None } else { catching.stretch(self.applied) };
+        if let Some(Stretch { topics, after, upto }) = next {
+            if let Some(member) = self.sessions.get_mut(&session)
+                && let Some(catching) = &mut member.catching_up
+            {
+                catching.busy = true;
             }
-            self.finish(session, topics, frames, snapshot);
+            self.out.push_back(Output::Need(Need::Replay { session, topics, after, upto }));
             return;
         }
-        let upto = self.applied;
-        if let Some(member) = self.sessions.get_mut(&session)
-            && let Some(catching) = &mut member.catching_up
-        {
-            catching.busy = true;
-        }
-        self.out.push_back(Output::Need(Need::Replay { session, topics, after, upto }));
+        let taken = self.sessions.get_mut(&session).and_then(|member| member.catching_up.take());
+        let Some(CatchUp { topics: behind, base, .. }) = taken else { return };
+        let frames = self.rings_after(session, &behind);
+        let topics: Vec<_> = behind.into_keys().collect();
+        let snapshot = self.snapshot(session, &topics, base, Tail::Replayed);
+        self.finish(session, topics, frames, snapshot);
     }
 
     /// The session is live on these topics from here on; gives back their holds.
     fn finish(&mut self, session: SessionId, topics: Vec<Topic>, frames: Vec<Shown>, snapshot: Vec<Shown>) {
         if let Some(member) = self.sessions.get_mut(&session) {
             for topic in &topics {
+                // One that was followed before keeps its position: what came since may be missing,
+                // and the tail of a snapshot does not make good for it.
                 if let Some(followed) = self.topics.get_mut(topic)
-                    && member.joined.insert(*topic)
+                    && let Entry::Vacant(place) = member.joined.entry(*topic)
                 {
+                    place.insert(self.applied);
                     followed.followers += 1;
                     self.out.push_back(Output::Follow(session, *topic));
                 }
@@ -649,33 +695,29 @@ impl Hub {
 
     fn leave(&mut self, session: SessionId, stream: Stream) {
         let Some(member) = self.sessions.get(&session) else { return };
-        let topics: Vec<_> = member.joined.iter().copied().filter(|topic| topic.stream() == Some(stream)).collect();
+        let topics: Vec<_> = member.joined.keys().copied().filter(|topic| topic.stream() == Some(stream)).collect();
         self.drop_topics(session, &topics);
         self.deliver(session, Delivery::Left(stream));
     }
 
-    fn resync(&mut self, session: SessionId) {
-        let Some(member) = self.sessions.get_mut(&session) else { return };
-        let mut topics: BTreeSet<_> = member.joined.clone();
-        let held = member.catching_up.take().map(|catching| catching.topics).unwrap_or_default();
-        topics.extend(held.iter().copied());
-        let base = member.viewer.base_topic();
-        let streams = Stream::ALL
-            .iter()
-            .copied()
-            .filter(|stream| topics.iter().any(|topic| topic.stream() == Some(*stream)))
-            .collect();
-        let base = if topics.contains(&base) { Base::Show } else { Base::Leave };
-        let join = Join { streams, base, since: None };
-        let topics = topics.into_iter().collect();
-        self.park_topics(Parked { session, cause: Cause::Resync, join, topics, floor: Floor::Unknown });
-        self.release(&held);
+    /// Catches up on everything that the session follows, after what it has written.
+    fn fell_behind(&mut self, session: SessionId, after: u64) {
+        let Some(member) = self.sessions.get(&session) else { return };
+        let topics: Vec<_> = member.joined.keys().copied().collect();
+        let is_joined = |stream: &Stream| topics.iter().any(|topic| topic.stream() == Some(*stream));
+        let streams = Stream::ALL.iter().copied().filter(is_joined).collect();
+        // Its state was dropped with the backlog, so it is shown again.
+        let base = if topics.contains(&member.viewer.base_topic()) { Base::Show } else { Base::Leave };
+        let since = Some(Cursor { epoch: self.epoch.clone(), pos: after });
+        let join = Join { streams, base, since };
+        self.park_topics(Parked { session, cause: Cause::Lagged, join, topics, floor: Floor::Unknown });
     }
 
     /// Stops following some topics, whatever the reason.
     fn drop_topics(&mut self, session: SessionId, topics: &[Topic]) {
         for topic in topics {
-            let was_followed = self.sessions.get_mut(&session).is_some_and(|member| member.joined.remove(topic));
+            let was_followed =
+                self.sessions.get_mut(&session).is_some_and(|member| member.joined.remove(topic).is_some());
             if was_followed {
                 if let Some(followed) = self.topics.get_mut(topic) {
                     followed.followers -= 1;
@@ -693,14 +735,14 @@ impl Hub {
 
     fn forget(&mut self, session: SessionId) {
         let Some(member) = self.sessions.remove(&session) else { return };
-        for topic in &member.joined {
+        for topic in member.joined.keys() {
             if let Some(followed) = self.topics.get_mut(topic) {
                 followed.followers -= 1;
             }
             self.drop_unfollowed(*topic);
         }
         if let Some(catching) = member.catching_up {
-            self.release(&catching.topics);
+            self.release(&catching.topics.into_keys().collect::<Vec<_>>());
         }
         let parked: Vec<_> = self.parked.extract_if(.., |parked| parked.session == session).collect();
         for parked in parked {
@@ -751,21 +793,18 @@ impl Hub {
         self.shown_to(session, shown)
     }
 
-    /// Whether the rings hold everything after `after`. Base topics have no log.
-    fn ring_reaches(&self, topics: &[Topic], after: u64) -> bool {
-        topics
+    /// Whether the rings hold everything of each topic after its position. Base topics have no log.
+    fn rings_reach(&self, behind: &BTreeMap<Topic, u64>) -> bool {
+        behind
             .iter()
-            .filter(|topic| topic.stream().is_some())
-            .all(|topic| self.topics.get(topic).is_some_and(|followed| followed.warm_from <= after))
+            .filter(|(topic, _)| topic.stream().is_some())
+            .all(|(topic, after)| self.topics.get(topic).is_some_and(|followed| followed.warm_from <= *after))
     }
 
-    /// Everything after `after`, in the order of the log.
-    fn ring_after(&self, session: SessionId, topics: &[Topic], after: u64) -> Vec<Shown> {
-        let mut frames: Vec<Arc<Frame>> = topics
-            .iter()
-            .filter_map(|topic| self.topics.get(topic))
-            .flat_map(|followed| followed.after(after))
-            .collect();
+    /// Everything of each topic after its position, in the order of the log.
+    fn rings_after(&self, session: SessionId, behind: &BTreeMap<Topic, u64>) -> Vec<Shown> {
+        let mut frames: Vec<Arc<Frame>> =
+            behind.iter().filter_map(|(topic, after)| Some(self.topics.get(topic)?.after(*after))).flatten().collect();
         frames.sort_by_key(|frame| (frame.pos, frame.topic));
         frames.dedup_by_key(|frame| frame.pos);
         self.shown_to(session, frames)
@@ -807,6 +846,51 @@ enum Tail {
     Shown,
     /// Everything missed was replayed instead.
     Replayed,
+}
+
+impl Parked {
+    /// The position after which each topic is missing. Who fell behind may follow some from a later
+    /// one than it has written.
+    fn behind(&self, member: &Member) -> BTreeMap<Topic, u64> {
+        let since = self.join.since.as_ref().map_or(0, |since| since.pos);
+        let after = |topic: &Topic| match self.cause {
+            Cause::Lagged => member.joined.get(topic).map_or(since, |from| since.max(*from)),
+            Cause::Opened | Cause::Asked => since,
+        };
+        self.topics.iter().map(|topic| (*topic, after(topic))).collect()
+    }
+}
+
+impl CatchUp {
+    fn logs(&self) -> impl Iterator<Item = (Topic, u64)> {
+        self.topics.iter().filter(|(topic, _)| topic.stream().is_some()).map(|(topic, after)| (*topic, *after))
+    }
+
+    /// How far the topics are that are furthest behind; `None` if there is no log to replay.
+    fn after(&self) -> Option<u64> {
+        self.logs().map(|(_, after)| after).min()
+    }
+
+    /// Those furthest behind, up to where the next ones stand: so rows leave in the order of the log.
+    fn stretch(&self, applied: u64) -> Option<Stretch> {
+        let after = self.after()?;
+        let topics = self.logs().filter(|(_, at)| *at == after).map(|(topic, _)| topic).collect();
+        let upto = self.logs().map(|(_, at)| at).filter(|at| *at > after).min().unwrap_or(applied);
+        Some(Stretch { topics, after, upto })
+    }
+
+    /// The stretch was read up to `pos`; gives its topics.
+    fn advance(&mut self, pos: u64) -> Vec<Topic> {
+        let after = self.after();
+        self.busy = false;
+        let mut topics = Vec::new();
+        for (topic, at) in self.topics.iter_mut().filter(|(topic, at)| topic.stream().is_some() && Some(**at) == after)
+        {
+            *at = pos;
+            topics.push(*topic);
+        }
+        topics
+    }
 }
 
 impl Viewer {

@@ -71,7 +71,7 @@ impl Log {
                     pos,
                     EVENT,
                     id,
-                    "GENERAL",
+                    if arg.is_multiple_of(11) { "EMERGENCY" } else { "GENERAL" },
                     "NORMAL",
                     &[seq(ANNOUNCEMENTS, MessageType::AnnouncementUpdate)],
                 )
@@ -189,6 +189,10 @@ struct Client {
     settled: bool,
     recovered: usize,
     resyncs: usize,
+    /// How often the server has closed the connection.
+    closed: usize,
+    /// Emergencies that were told before their turn.
+    early: BTreeSet<u64>,
 }
 
 impl Client {
@@ -207,6 +211,8 @@ impl Client {
             settled: false,
             recovered: 0,
             resyncs: 0,
+            closed: 0,
+            early: BTreeSet::new(),
         }
     }
 
@@ -249,6 +255,12 @@ impl Client {
         let (seq, pos) = (message["seq"].as_u64().unwrap(), message["pos"].as_u64().unwrap());
         let topic = message["topic"].as_str().unwrap().to_owned();
         let is_copy = message["replay"] == true;
+        if message["early"] == true {
+            assert_eq!(message["data"]["announcement"]["type"], "EMERGENCY");
+            assert!(self.speaks == Speaks::V2 && !self.got.contains(&pos), "early is before its turn");
+            self.early.insert(pos);
+            return;
+        }
         match kind {
             "leaderboard_update" | "schedule_update" | "event_update" => {
                 let key = message["data"]["group"].as_str().unwrap_or_default().to_owned();
@@ -424,12 +436,17 @@ impl World {
                 client.hear(&bytes);
             }
         }
+        // What comes until the client reads again finds no room.
+        if let Some(session) = client.session.as_mut() {
+            session.set_blocked(true);
+        }
         let id = client.id;
         for request in taken.requests {
             self.hub.request(id, request);
         }
         if let Some(code) = taken.close {
-            assert_eq!(code, close::RESUME, "only slow v1 clients are closed here");
+            assert!(code == close::RESUME && client.speaks == Speaks::V1, "only slow v1 clients are closed here");
+            client.closed += 1;
             self.cut(index);
         }
         self.pump();
@@ -569,19 +586,79 @@ proptest! {
         }
         world.settle();
         world.check();
+        if world.log.floor == 0 {
+            for (index, client) in world.clients.iter().enumerate() {
+                assert_eq!((client.resyncs, client.closed), (0, 0), "client {index}: the log has all it missed");
+            }
+        }
         world.leave();
     }
 }
 
 #[test]
-fn a_slow_client_that_knows_cursors_is_told_what_it_lost_and_catches_up() {
+fn slow_clients_get_every_frame_on_the_same_connection() {
+    for burst in [300, 700, 2_000] {
+        let mut world = World::new();
+        world.settle();
+        let ids: Vec<_> = world.clients.iter().map(|client| client.id).collect();
+        (0..burst).for_each(|n| world.step(0, n));
+        world.apply(usize::MAX);
+        world.settle();
+        world.check();
+        for (index, client) in world.clients.iter().enumerate() {
+            assert_eq!((client.id, client.resyncs, client.closed), (ids[index], 0, 0), "client {index} of {burst}");
+            assert!(!client.got.is_empty());
+        }
+    }
+}
+
+#[test]
+fn only_who_lags_behind_the_log_itself_starts_over() {
     let mut world = World::new();
-    world.connect(0);
     world.settle();
-    (0..2_000).for_each(|n| world.step(0, n));
+    let ids: Vec<_> = world.clients.iter().map(|client| client.id).collect();
+    (0..2_000).for_each(|n| world.log.commit(0, n));
+    world.apply(usize::MAX);
+    world.pump();
+    world.log.floor = world.log.head() - 10;
     world.settle();
     world.check();
-    assert!(world.clients[0].resyncs > 0, "2 000 frames do not fit into a backlog");
+    for (index, client) in world.clients.iter().enumerate() {
+        let follows_the_burst = client.streams.contains(&Stream::Results);
+        let is_v1 = client.speaks == Speaks::V1;
+        let told = (client.resyncs > 0, client.closed > 0, client.id != ids[index]);
+        let expected = (follows_the_burst && !is_v1, follows_the_burst && is_v1, follows_the_burst && is_v1);
+        assert_eq!(told, expected, "client {index}: a resync, or closed and back");
+    }
+}
+
+#[test]
+fn an_emergency_is_told_early_while_a_client_catches_up() {
+    let mut world = World::new();
+    world.settle();
+    (0..2_000).for_each(|n| world.log.commit(0, n));
+    world.apply(usize::MAX);
+    world.pump();
+    // Client 0 fell behind and asks for what it missed; the first page is read.
+    world.take(0);
+    world.log.commit(3, 11);
+    let emergency = world.log.head();
+    while !world.asked.is_empty() {
+        world.read(0);
+    }
+    while !world.answers.is_empty() {
+        world.answer(0);
+    }
+    world.apply(usize::MAX);
+    world.pump();
+    world.take(0);
+    let client = &world.clients[0];
+    assert!(client.early.contains(&emergency) && !client.got.contains(&emergency), "before its turn");
+    assert!(client.got.len() < 2_000);
+    world.settle();
+    world.check();
+    assert!(world.clients[0].got.contains(&emergency), "and in its turn");
+    assert!(world.clients[2].early.is_empty(), "v1 knows no copies");
 }
 
 #[test]

@@ -427,7 +427,10 @@ impl Reactor {
                 slot.marks |= mark;
             } else if let Some(connection) = slot.connection.as_deref_mut() {
                 connection.session.deliver(delivery(shown.clone()), event_now);
-                touch(slot, *at, &mut self.touched);
+                // One that is blocked is looked at when its socket takes more, not for every frame.
+                if connection.unsent.is_empty() {
+                    touch(slot, *at, &mut self.touched);
+                }
             }
         }
         self.batch.bytes += shown.frame.len_bytes();
@@ -727,6 +730,7 @@ impl Reactor {
         let poll = &self.poll;
         let Some(slot) = self.slots.get_mut(slot as usize) else { return };
         let (Some(connection), Some(socket)) = (slot.connection.as_deref_mut(), slot.socket.as_ref()) else { return };
+        connection.session.set_blocked(!connection.unsent.is_empty());
         slot.flows = connection.phase == Phase::Open && connection.unsent.is_empty() && connection.session.is_flowing();
         let mut interest = epoll::EventFlags::empty();
         if connection.unsent.is_empty() {

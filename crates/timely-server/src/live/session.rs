@@ -2,8 +2,10 @@
 //!
 //! A session takes what the hub delivers and what the client says, and gives bytes to write in
 //! pieces that a socket takes at once. It is bounded: a client that reads too slowly loses its
-//! backlog, not the news. A client that knows the protocol (v2) then gets `resync` and the current
-//! state; one that knows only the guide is closed and comes back.
+//! backlog, not the news. When it has read what was begun, the session says how far it has come, and
+//! the hub replays the rest page by page. Only if the log no longer reaches back so far, a client that
+//! knows the protocol (v2) gets `resync` and the current state; one that knows only the guide is
+//! closed and comes back.
 //!
 //! No sockets, no tasks, no clock: the time comes in with [`Tick`].
 
@@ -37,6 +39,8 @@ pub const ANSWERS_MAX: usize = 64;
 pub const COMMANDS_MAX: u32 = 20;
 /// Twice as many end the connection: what was refused counts too.
 const COMMANDS_RATE: Rate = Rate { burst: 2 * COMMANDS_MAX, per_s: COMMANDS_MAX / 10 };
+/// Emergencies that wait ahead of their turn; a further one comes in its turn alone.
+pub const EARLY_MAX: usize = 8;
 /// How often a v2 session hears `status`.
 pub const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a WebSocket is pinged, give or take a tenth.
@@ -125,6 +129,8 @@ pub struct Session {
     live_frames: usize,
     live_bytes: usize,
     answers: usize,
+    /// Copies ahead of their turn, at the front of the queue.
+    early: usize,
     slots: BTreeMap<(Topic, String), Shown>,
     requests: Vec<Request>,
     waiting: Waiting,
@@ -133,6 +139,10 @@ pub struct Session {
     cursor: u64,
     /// While frames are missing: everything up to here was written or still waits to be.
     complete: u64,
+    /// The socket takes no more at present.
+    is_blocked: bool,
+    /// The first word, `connected`, was written.
+    is_greeted: bool,
     /// SSE: a snapshot that replaces what was missed is not written to its end yet.
     is_snapshot_open: bool,
     closing: Option<u16>,
@@ -156,6 +166,8 @@ enum Entry {
     Missed(Shown),
     /// Part of a snapshot.
     Copied(Shown),
+    /// An emergency ahead of its turn.
+    Early(Shown),
     /// SSE: tells the browser its cursor without firing an event.
     Mark(u64),
 }
@@ -183,8 +195,9 @@ enum PageState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lag {
     No,
-    /// The backlog was dropped; when all else is written, the hub is asked to start over.
+    /// The backlog was dropped; when all else is written, the hub is asked for what is missing.
     Dropped,
+    /// It was asked; what comes before its first page is part of that.
     Asked,
 }
 
@@ -218,12 +231,15 @@ impl Session {
             live_frames: 0,
             live_bytes: 0,
             answers: 0,
+            early: 0,
             slots: BTreeMap::new(),
             requests: Vec::new(),
             waiting: Waiting::Joined { id: None },
             lag: Lag::No,
             cursor: 0,
             complete: 0,
+            is_blocked: false,
+            is_greeted: false,
             is_snapshot_open: false,
             closing: None,
             next_status: now + STATUS_INTERVAL,
@@ -259,6 +275,11 @@ impl Session {
         self.cursor = self.cursor.max(pos);
     }
 
+    /// Whether the socket has refused some of what was taken.
+    pub fn set_blocked(&mut self, is_blocked: bool) {
+        self.is_blocked = is_blocked;
+    }
+
     // ---- from the hub
 
     /// Takes what the hub hands over.
@@ -273,6 +294,7 @@ impl Session {
                     self.slots.insert((shown.frame.topic, shown.frame.key.clone()), shown);
                 }
             }
+            Delivery::Early(shown) => self.early(&shown),
             Delivery::Joined(joined) => self.joined(joined, event_now),
             Delivery::Page(page) => self.page(page),
             Delivery::Left(stream) => self.left(stream),
@@ -281,12 +303,16 @@ impl Session {
     }
 
     fn live(&mut self, shown: Shown) {
+        let waits_in_queue = self.is_blocked && !self.queue.is_empty();
+        if waits_in_queue || self.lag != Lag::No || matches!(self.waiting, Waiting::Page(_)) {
+            self.early(&shown);
+        }
         if self.lag != Lag::No {
             return;
         }
         let bytes = self.live_bytes + shown.frame.len_bytes();
         if self.live_frames >= BACKLOG_FRAMES_MAX || (self.live_frames > 0 && bytes > BACKLOG_BYTES_MAX) {
-            self.overflow();
+            self.overflow(shown.frame.pos);
             return;
         }
         self.live_frames += 1;
@@ -298,31 +324,46 @@ impl Session {
         }
     }
 
-    /// The client reads too slowly: its backlog goes, and state and tail will say what it missed.
-    fn overflow(&mut self) {
-        if self.speaks == Speaks::V1 {
-            self.close(close::RESUME);
-            return;
+    /// An emergency does not wait for the backlog: a client that can tell gets a copy at once, which
+    /// is no part of the order. The message itself follows in its turn.
+    fn early(&mut self, shown: &Shown) {
+        let is_told = self.speaks == Speaks::V2 && self.is_greeted && self.early < EARLY_MAX;
+        if is_told && shown.frame.is_emergency() {
+            self.queue.insert(self.early, Entry::Early(shown.clone()));
+            self.early += 1;
         }
+    }
+
+    /// The client reads too slowly: its backlog goes, with the frame at `pos` that found no room, and
+    /// is read again when there is room for it.
+    fn overflow(&mut self, pos: u64) {
         // An answer that tells a cursor promises every frame before it: those stay.
         let kept = self.queue.iter().rposition(|entry| matches!(entry, Entry::Answer(_, Some(_)) | Entry::Mark(_)));
-        let dropped = self.queue.split_off(kept.map_or(0, |last| last + 1));
-        self.queue.extend(dropped.into_iter().filter(|entry| !matches!(entry, Entry::Live(_))));
+        let rest = self.queue.split_off(kept.map_or(0, |last| last + 1));
+        let mut missing_from = self.held.front().map_or(pos, |shown| shown.frame.pos);
+        for entry in rest {
+            match entry {
+                Entry::Live(shown) => missing_from = missing_from.min(shown.frame.pos),
+                other => self.queue.push_back(other),
+            }
+        }
         self.held.clear();
         self.slots.clear();
         self.live_frames = 0;
         self.live_bytes = 0;
         self.complete = self.cursor;
         for entry in &self.queue {
-            match entry {
+            let pos = match entry {
                 Entry::Live(shown) => {
                     self.live_frames += 1;
                     self.live_bytes += shown.frame.len_bytes();
-                    self.complete = self.complete.max(shown.frame.pos);
+                    shown.frame.pos
                 }
-                Entry::Answer(_, Some(pos)) | Entry::Mark(pos) => self.complete = self.complete.max(*pos),
-                Entry::Answer(_, None) | Entry::Missed(_) | Entry::Copied(_) => {}
-            }
+                Entry::Missed(shown) => shown.frame.pos,
+                Entry::Answer(_, Some(pos)) | Entry::Mark(pos) => *pos,
+                Entry::Answer(_, None) | Entry::Copied(_) | Entry::Early(_) => continue,
+            };
+            self.complete = self.complete.max(pos.min(missing_from - 1));
         }
         self.lag = Lag::Dropped;
     }
@@ -340,7 +381,12 @@ impl Session {
 
     fn joined(&mut self, joined: Joined, event_now: Timestamp) {
         let Joined { cause, streams, topics, from, outcome } = joined;
-        if cause == Cause::Resync {
+        if cause == Cause::Lagged {
+            if self.speaks == Speaks::V1 {
+                // It has no word for what is lost; coming back it is told anew.
+                self.close(close::RESUME);
+                return;
+            }
             self.lag = Lag::No;
         }
         let from = self.known(from);
@@ -356,7 +402,7 @@ impl Session {
                 self.say_connected(cursor.clone(), event_now);
             }
             Cause::Asked => {}
-            Cause::Resync => {
+            Cause::Lagged => {
                 self.answer(&Control::Resync { topics, reason: NotRecovered::Lagged, cursor });
                 return;
             }
@@ -374,6 +420,10 @@ impl Session {
     }
 
     fn page(&mut self, page: Page) {
+        if self.lag == Lag::Asked {
+            // From the first page on nothing comes beside it.
+            self.lag = Lag::No;
+        }
         self.queue.extend(page.frames.into_iter().map(Entry::Missed));
         self.waiting = match page.end {
             None => Waiting::Page(PageState::Writing),
@@ -574,11 +624,11 @@ impl Session {
             writes.push(Write::Bytes(bytes));
         }
         let drained = self.queue.is_empty();
-        // A join under way is answered first: one answer at a time.
-        let is_free = !matches!(self.waiting, Waiting::Joined { .. } | Waiting::Left { .. });
-        if drained && self.lag == Lag::Dropped && is_free {
+        // A join or a replay under way comes first: one answer at a time.
+        if drained && self.lag == Lag::Dropped && matches!(self.waiting, Waiting::Nothing) {
             self.lag = Lag::Asked;
-            self.requests.push(Request::Resync);
+            self.waiting = Waiting::Page(PageState::Coming);
+            self.requests.push(Request::CatchUp { after: self.complete });
         } else if drained && matches!(self.waiting, Waiting::Page(PageState::Writing)) {
             self.waiting = Waiting::Page(PageState::Coming);
             self.requests.push(Request::NextPage);
@@ -656,6 +706,7 @@ impl Session {
         Some(match entry {
             Entry::Answer(bytes, cursor) => {
                 self.answers -= 1;
+                self.is_greeted |= cursor.is_some();
                 self.cursor = self.cursor.max(cursor.unwrap_or_default());
                 bytes
             }
@@ -666,10 +717,14 @@ impl Session {
                 self.encode(&shown, Copy::Live)
             }
             Entry::Missed(shown) => {
-                self.cursor = self.cursor.max(self.before_held(shown.frame.pos));
+                self.cursor = self.cursor.max(self.known(self.before_held(shown.frame.pos)));
                 self.encode(&shown, Copy::Live)
             }
             Entry::Copied(shown) => self.encode(&shown, Copy::Replay),
+            Entry::Early(shown) => {
+                self.early -= 1;
+                self.encode(&shown, Copy::Early)
+            }
             Entry::Mark(pos) => {
                 self.is_snapshot_open = false;
                 self.cursor = self.cursor.max(pos);
@@ -831,7 +886,7 @@ mod tests {
 
     use super::*;
     use crate::live::frame::Frame;
-    use crate::live::testing::{board_data, result_row};
+    use crate::live::testing::{announcement_row, board_data, result_row};
     use timely_core::topic::{MessageType, StateLane};
 
     const EVENT: EventId = EventId(1);
@@ -1119,18 +1174,64 @@ mod tests {
         assert!(messages[0].get("replay").is_none(), "what was missed moves the cursor");
     }
 
+    /// More than fits into the backlog, from `pos` on.
+    fn overflow(session: &mut Session, pos: u64) {
+        for pos in pos..=pos + BACKLOG_FRAMES_MAX as u64 {
+            deliver(session, Delivery::Log(log(pos)));
+            deliver(session, Delivery::State(board(pos, "A")));
+        }
+    }
+
     #[test]
     fn a_slow_client_loses_its_backlog_and_not_the_news() {
-        let mut slow = connected(Wire::WebSocket, Speaks::V2);
-        for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
-            deliver(&mut slow, Delivery::Log(log(pos)));
-            deliver(&mut slow, Delivery::State(board(pos, "A")));
+        for (wire, speaks) in [
+            (Wire::WebSocket, Speaks::V1),
+            (Wire::WebSocket, Speaks::V2),
+            (Wire::Sse, Speaks::V1),
+            (Wire::Sse, Speaks::V2),
+        ] {
+            let why = format!("{wire:?} {speaks:?}");
+            let mut slow = connected(wire, speaks);
+            deliver(&mut slow, Delivery::Log(log(6)));
+            take(&mut slow, 0);
+            overflow(&mut slow, 7);
+            let taken = take(&mut slow, 0);
+            assert_eq!((taken.writes.len(), &taken.requests[..]), (0, &[Request::CatchUp { after: 6 }][..]), "{why}");
+            assert!(!slow.takes_commands() && !slow.is_flowing(), "{why}: one thing at a time");
+            deliver(&mut slow, Delivery::Log(log(900)));
+            deliver(&mut slow, Delivery::State(board(900, "A")));
+            assert!(take(&mut slow, 0).is_empty(), "{why}: covered by what comes now");
+
+            deliver(&mut slow, Delivery::Page(Page { frames: vec![log(7), log(8)], end: None }));
+            assert_eq!(slow.take(&tick(0)).requests, [Request::NextPage], "{why}: when the page is written");
+            assert_eq!(slow.cursor, 8, "{why}");
+            let last = End { pos: 901, topics: vec![RESULTS], snapshot: vec![board(901, "A")] };
+            deliver(&mut slow, Delivery::Page(Page { frames: vec![log(9), log(900)], end: Some(last) }));
+            deliver(&mut slow, Delivery::Log(log(902)));
+            let text = sse(&mut slow, 0);
+            let json = text.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+            let json = if wire == Wire::WebSocket {
+                serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect()
+            } else {
+                json.filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>()
+            };
+            let mut expected = vec!["result_update", "result_update", "leaderboard_update", "live", "result_update"];
+            expected.retain(|kind| speaks == Speaks::V2 || *kind != "live");
+            assert_eq!(types(&json), expected, "{why}: in order, and only the latest state");
+            if speaks == Speaks::V2 {
+                assert_eq!(json[3]["cursor"], "k3f9.901", "{why}: all before it was written");
+            }
+            assert_eq!(text.contains("id: k3f9.901\n\n"), wire == Wire::Sse, "{why}: the browser learns it too");
+            assert!(slow.is_flowing(), "{why}");
         }
-        let taken = take(&mut slow, 0);
-        assert_eq!((taken.writes.len(), &taken.requests[..]), (0, &[Request::Resync][..]));
-        deliver(&mut slow, Delivery::Log(log(900)));
-        assert!(take(&mut slow, 0).is_empty(), "covered by what comes now");
-        deliver_joined(&mut slow, Cause::Resync, &[Stream::Results], Err(NotRecovered::Lagged), 901);
+    }
+
+    #[test]
+    fn who_lags_behind_the_log_itself_is_told_or_comes_back() {
+        let mut slow = connected(Wire::WebSocket, Speaks::V2);
+        overflow(&mut slow, 6);
+        assert_eq!(take(&mut slow, 0).requests, [Request::CatchUp { after: 5 }]);
+        deliver_joined(&mut slow, Cause::Lagged, &[Stream::Results], Err(NotRecovered::Lagged), 901);
         deliver(&mut slow, end(901, &[RESULTS], vec![board(901, "A"), log(900)]));
         deliver(&mut slow, Delivery::Log(log(902)));
         let messages = read(&mut slow, 0);
@@ -1143,11 +1244,75 @@ mod tests {
         assert_eq!(messages[0], serde_json::from_str::<Value>(&golden).unwrap(), "as documented");
 
         let mut of_the_guide = connected(Wire::WebSocket, Speaks::V1);
-        for pos in 6..=6 + BACKLOG_FRAMES_MAX as u64 {
-            deliver(&mut of_the_guide, Delivery::Log(log(pos)));
-        }
+        overflow(&mut of_the_guide, 6);
+        assert_eq!(take(&mut of_the_guide, 0).requests, [Request::CatchUp { after: 5 }]);
+        deliver_joined(&mut of_the_guide, Cause::Lagged, &[Stream::Results], Err(NotRecovered::Lagged), 901);
+        deliver(&mut of_the_guide, end(901, &[RESULTS], vec![board(901, "A"), log(900)]));
         let taken = take(&mut of_the_guide, 0);
         assert_eq!((taken.writes.len(), taken.close), (0, Some(close::RESUME)));
+    }
+
+    #[test]
+    fn a_join_under_way_is_answered_before_a_client_catches_up() {
+        let mut slow = connected(Wire::WebSocket, Speaks::V2);
+        slow.text(r#"{"type":"subscribe_schedule","id":1}"#);
+        take(&mut slow, 0);
+        overflow(&mut slow, 6);
+        assert!(take(&mut slow, 0).requests.is_empty(), "the hub is busy with it");
+        deliver_joined(&mut slow, Cause::Asked, &[Stream::Schedule], Err(NotRecovered::Fresh), 400);
+        deliver(&mut slow, end(400, &[RESULTS], vec![]));
+        let taken = take(&mut slow, 0);
+        assert_eq!(taken.requests, [Request::CatchUp { after: 5 }]);
+        let cursors = taken.writes.iter().map(|write| match write {
+            Write::Bytes(bytes) => serde_json::from_slice::<Value>(bytes).unwrap()["cursor"].clone(),
+            Write::Ping => Value::Null,
+        });
+        assert!(cursors.into_iter().all(|cursor| cursor == "k3f9.5"), "not beyond what is missing: {taken:?}");
+    }
+
+    #[test]
+    fn an_emergency_overtakes_a_backlog_and_its_turn_follows() {
+        let emergency = |pos: u64| {
+            let topic = Topic::EventAnnouncements(EVENT);
+            let id = i64::try_from(pos).unwrap();
+            let row = announcement_row(pos, EVENT, id, "EMERGENCY", "NORMAL", &[(topic, pos)]);
+            Shown { frame: Arc::new(Frame::log(&row, MessageType::AnnouncementUpdate, topic, pos)), board: None }
+        };
+        let brief = |messages: &[Value]| -> Vec<(u64, bool)> {
+            messages.iter().map(|message| (message["pos"].as_u64().unwrap(), message["early"] == true)).collect()
+        };
+        for (why, speaks, blocked, expected) in [
+            ("blocked", Speaks::V2, true, &[(8, true), (9, true), (6, false), (7, false), (8, false), (9, false)][..]),
+            ("nothing holds it up", Speaks::V2, false, &[(6, false), (7, false), (8, false), (9, false)]),
+            ("the guide knows no copies", Speaks::V1, true, &[(6, false), (7, false), (8, false), (9, false)]),
+        ] {
+            let mut session = connected(Wire::WebSocket, speaks);
+            session.set_blocked(blocked);
+            for pos in 6..8 {
+                deliver(&mut session, Delivery::Log(log(pos)));
+            }
+            for pos in 8..10 {
+                deliver(&mut session, Delivery::Log(emergency(pos)));
+            }
+            assert_eq!(brief(&read(&mut session, 0)), expected, "{why}");
+        }
+
+        let mut behind = connected(Wire::Sse, Speaks::V2);
+        overflow(&mut behind, 6);
+        for pos in 500..500 + 2 * EARLY_MAX as u64 {
+            deliver(&mut behind, Delivery::Log(emergency(pos)));
+        }
+        let text = sse(&mut behind, 0);
+        assert_eq!(text.matches(r#""early":true"#).count(), EARLY_MAX, "bounded");
+        assert!(!text.contains("id: "), "no cursor: {text}");
+        assert_eq!(behind.cursor, 5);
+        deliver(&mut behind, Delivery::Early(emergency(600)));
+        assert!(sse(&mut behind, 0).contains(r#""early":true"#), "while it catches up, from the hub");
+
+        let mut unheard = session(Wire::WebSocket, Speaks::V2);
+        deliver_joined(&mut unheard, Cause::Opened, &[Stream::Announcements], Ok(()), 5);
+        deliver(&mut unheard, Delivery::Early(emergency(6)));
+        assert_eq!(types(&read(&mut unheard, 0)), ["connected", "subscribed"], "not before the first word");
     }
 
     #[test]
@@ -1159,9 +1324,10 @@ mod tests {
             Shown { frame: Arc::new(Frame::log(&row, MessageType::ResultUpdate, RESULTS, pos)), board: None }
         };
         deliver(&mut session, Delivery::Log(frame(6)));
-        assert!(session.closing.is_none());
+        assert_eq!(session.lag, Lag::No);
         deliver(&mut session, Delivery::Log(frame(7)));
-        assert_eq!(session.closing, Some(close::RESUME), "two halves and their envelopes are too much");
+        assert_eq!(session.lag, Lag::Dropped, "two halves and their envelopes are too much");
+        assert_eq!((session.live_frames, session.live_bytes, session.queue.len()), (0, 0, 0));
 
         let mut session = connected(Wire::WebSocket, Speaks::V1);
         for pos in 6..2_000 {

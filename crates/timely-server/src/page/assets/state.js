@@ -211,14 +211,14 @@ export class State {
       this.positions.add(pos);
       forgetOldest(this.positions, POSITIONS_MAX);
     }
-    if (!replay && !this.isCaughtUp) this.missed += 1;
+    if (!replay && !early && !this.isCaughtUp) this.missed += 1;
     const happened = this.#happen(type, data, pos, now);
     if (!happened) return null;
     if (happened.word) {
       this.news.set(pos, { pos, at: Date.parse(data.timestamp), ...happened });
       if (this.news.size > NEWS_MAX) this.news.delete(Math.min(...this.news.keys()));
     }
-    return replay || !this.isCaughtUp ? null : happened;
+    return early || (!replay && this.isCaughtUp) ? happened : null;
   }
 
   #happen(type, data, pos, now) {
@@ -234,6 +234,8 @@ export class State {
         const known = this.announcements.get(announcement.id);
         // The list read over HTTP may be newer than a message that was missed.
         if (known && known.version > announcement.version) return null;
+        // Its early copy, or that of a later one, is shown already: told once.
+        if (known?.pos >= pos) return null;
         this.announcements.set(announcement.id, announcement);
         return { kind: 'announcement', id: announcement.id, word: loudness(announcement), announcement };
       }
