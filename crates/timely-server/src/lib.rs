@@ -39,7 +39,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, DRAIN};
 use crate::connections::Connections;
-use crate::live::Live;
+use crate::live::{Feeds, Live};
 use crate::running::RunningFile;
 use crate::site::Site;
 use crate::store::{Store, StoreOptions};
@@ -49,6 +49,7 @@ use crate::store::{Store, StoreOptions};
 pub struct App {
     pub store: Store,
     pub live: Live,
+    pub feeds: Feeds,
     pub clock: Arc<Clock>,
     pub site: Arc<Site>,
     /// Cancelled when the server begins to stop.
@@ -201,7 +202,14 @@ pub async fn serve(
     let _stop_on_return = stop.clone().drop_guard();
     let live = Live::start(store.clone(), clock.clone(), stop.clone()).context("cannot start the streams")?;
     let keeper = tokio::spawn(keeper::keep(store.clone(), clock.clone(), stop.clone()));
-    let app = App { store: store.clone(), live: live.clone(), clock: clock.clone(), site, shutdown: stop.clone() };
+    let app = App {
+        store: store.clone(),
+        live: live.clone(),
+        feeds: Feeds::default(),
+        clock: clock.clone(),
+        site,
+        shutdown: stop.clone(),
+    };
     let connections = Connections::new(live.clone());
     let accepting = tokio::spawn(connections.clone().accept(listener, routes::router(&app), stop.clone()));
 

@@ -14,6 +14,7 @@ mod change_log;
 mod columns;
 mod epoch;
 mod events;
+mod feed;
 mod fixtures;
 mod idempotency;
 mod import;
@@ -51,6 +52,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::{error, warn};
 
 pub use self::change_log::{LogRow, RowKind};
+pub use self::feed::{EventPage, LogPage, Shown};
 pub use self::results::Judgement;
 pub use self::rights::{Thing, Wish};
 pub use self::state::{Opening, StreamFacts, StreamOf};
