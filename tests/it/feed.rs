@@ -374,3 +374,63 @@ async fn a_relay_reads_the_log_and_nothing_else() {
     let bound = server.post("/api/tokens/", json!({"role": "relay", "event_id": cup.event})).await;
     bound.refused(422, "invalid");
 }
+
+#[tokio::test]
+async fn what_was_read_is_not_sent_again_until_something_changed() {
+    let server = TestServer::start().await;
+    let cup = Cup::public(&server).await;
+    let viewer = server.token(json!({"role": "viewer", "event_id": cup.event})).await;
+    let inside = json!({"title": "Inside", "message": "", "is_public": false});
+    server.post(&format!("/api/events/{}/announcements/", cup.event), inside).await.ok();
+    server.score(cup.fixtures[&1], 1, 0).await;
+    let mut seen: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    for round in 0..3 {
+        for what in [
+            "leaderboard/",
+            "leaderboard/?count=official",
+            "leaderboard/?count=LIVE",
+            "schedule/",
+            "results/",
+            "results/?limit=1",
+            "announcements/",
+        ] {
+            let path = format!("/api/events/{}/{what}", cup.event);
+            for token in [None, Some(&viewer), Some(&server.owner_token)] {
+                let ask = || match token {
+                    Some(token) => server.anonymous(Method::GET, &path).bearer_auth(token),
+                    None => server.anonymous(Method::GET, &path),
+                };
+                let whole = send(ask()).await;
+                let tag = whole.header("etag").unwrap_or_else(|| panic!("{path} has no tag")).to_owned();
+                assert!(tag.starts_with(&format!("\"{}.", server.epoch)), "{tag}");
+                // One tag never stands for two contents, whoever asked and for what of it.
+                let known = seen
+                    .entry(format!("{} {tag}", what.split('?').next().unwrap()))
+                    .or_insert_with(|| whole.text.clone());
+                assert_eq!(*known, whole.text, "{path} {tag}");
+                let again = send(ask().header("if-none-match", &tag)).await;
+                assert_eq!((again.status, again.text.as_str()), (304, ""), "{path}");
+                assert_eq!(again.header("etag"), Some(tag.as_str()));
+                let caching = if token.is_some() { "private, no-store" } else { "no-cache" };
+                for answer in [&whole, &again] {
+                    assert_eq!(answer.header("cache-control"), Some(caching), "{path}");
+                    let mut vary = answer.headers.get_all("vary").iter();
+                    assert!(vary.any(|names| *names == "Authorization, Cookie"), "{path}");
+                }
+                let other = send(ask().header("if-none-match", "\"k3.1\"")).await;
+                assert_eq!((other.status, other.text), (200, whole.text), "{path}");
+            }
+        }
+        server.score(cup.fixtures[&1], 2 + round, 0).await;
+    }
+    let path = format!("/api/events/{}/leaderboard/", cup.event);
+    let tag = server.get(&path).await.header("etag").unwrap().to_owned();
+    server.score(cup.fixtures[&2], 4, 0).await;
+    let fresh = send(server.owner(Method::GET, &path).header("if-none-match", &tag)).await;
+    assert_eq!(fresh.status, 200);
+    assert_ne!(fresh.header("etag"), Some(tag.as_str()));
+    // What is hidden is hidden from those who know its tag.
+    server.patch(&format!("/api/events/{}/", cup.event), json!({"visibility": "PRIVATE"})).await.ok();
+    let hidden = send(server.anonymous(Method::GET, &path).header("if-none-match", "*")).await;
+    hidden.refused(404, "not_found");
+}

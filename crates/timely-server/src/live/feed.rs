@@ -118,7 +118,7 @@ pub(super) async fn event(
     let (viewer, _) = viewer_of_event(&app, actor, &event).await?;
     let asked = query.known()?.read()?;
     let floor = app.store.replay_floor(viewer.event, real_now()).await?;
-    let (after, head) = start(&app, asked.since, floor)?;
+    let (after, head) = start(&app, asked.since.as_ref(), floor)?;
     let feed = EventFeed {
         _permit: room(&app.feeds.of_events)?,
         actor: viewer.actor,
@@ -142,7 +142,7 @@ pub(super) async fn log(
     let actor = Some(by);
     let floor = app.store.log_floor(actor.clone(), real_now()).await?;
     let asked = query.known()?.read()?;
-    let (after, head) = start(&app, asked.since, floor)?;
+    let (after, head) = start(&app, asked.since.as_ref(), floor)?;
     let permit = room(&app.feeds.of_log)?;
     let feed =
         LogFeed { _permit: permit, actor, after, until: asked.until, stage: Stage::CatchingUp, pace: Pace::new(app) };
@@ -150,9 +150,9 @@ pub(super) async fn log(
 }
 
 /// Where to begin, and how far the log is.
-fn start(app: &App, since: Option<Cursor>, floor: u64) -> Result<(u64, Cursor), Error> {
+fn start(app: &App, since: Option<&Cursor>, floor: u64) -> Result<(u64, Cursor), Error> {
     let current = Cursor { epoch: app.store.epoch().clone(), pos: *app.store.head().borrow() };
-    let reason = match &since {
+    let reason = match since {
         None => return Ok((floor, current)),
         Some(since) if since.epoch != current.epoch => NotRecovered::Epoch,
         Some(since) if since.pos > current.pos => NotRecovered::Ahead,
