@@ -12,7 +12,7 @@ const UNKNOWN: i64 = 987_654;
 /// Every read of an event, its teams, fixtures and announcements.
 fn reads(event: i64, venue: i64, fixture: i64, announcement: i64) -> Vec<String> {
     let mut paths: Vec<String> =
-        ["", "teams/", "venues/", "fixtures/", "results/", "announcements/", "leaderboard/", "schedule/"]
+        ["", "teams/", "venues/", "fixtures/", "results/", "announcements/", "leaderboard/", "schedule/", "feed/"]
             .iter()
             .map(|what| format!("/api/events/{event}/{what}"))
             .collect();
@@ -147,7 +147,8 @@ fn same(hidden: &crate::server::Answer, unknown: &crate::server::Answer, what: &
 async fn a_bad_credential_is_refused_everywhere_even_where_none_is_needed() {
     let server = TestServer::start().await;
     let cup = Cup::public(&server).await;
-    for path in ["/api/events/", &format!("/api/events/{}/stream/", cup.event), "/api/me/"] {
+    let event = |what| format!("/api/events/{}/{what}/", cup.event);
+    for path in ["/api/events/", &event("stream"), &event("feed"), "/api/feed/", "/api/me/"] {
         for credential in ["Bearer tml_wrong", "Bearer", "Basic b3duZXI6b3duZXI="] {
             let answer = send(server.anonymous(Method::GET, path).header("authorization", credential)).await;
             answer.refused(401, "unauthenticated");

@@ -204,6 +204,31 @@ async fn event_streams_look_as_documented_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn lines_of_the_whole_log_look_as_documented() {
+    let clock = Clock::simulated("2026-05-02T09:00:00Z".parse().unwrap(), 0.0);
+    let server = TestServer::start_with_clock(clock).await;
+    let cup = Cup::public(&server).await;
+    let since = format!("{}.{}", server.epoch, 16);
+    server
+        .put(&format!("/api/fixtures/{}/result/", cup.fixtures[&7]), json!({"home_score": 0, "away_score": 0}))
+        .await
+        .ok();
+    server.post("/api/tokens/", json!({"role": "relay"})).await.ok();
+    server.patch(&format!("/api/events/{}/", cup.event), json!({"visibility": "PRIVATE"})).await.ok();
+    let log = server.get(&format!("/api/feed/?since={since}")).await;
+    let kinds = ["result_update", "changed", "access"];
+    let mut shown = String::new();
+    for kind in kinds {
+        let line = log.text.lines().rfind(|line| line.contains(&format!(r#""type":"{kind}""#))).unwrap();
+        let parsed: Value = serde_json::from_str(line).unwrap();
+        // The one real time in it.
+        shown += &line.replace(parsed["committed_at"].as_str().unwrap(), "2026-05-02T09:00:00.25Z");
+        shown.push('\n');
+    }
+    hold("log_lines.txt", &shown);
+}
+
+#[tokio::test]
 async fn closes_say_why_as_documented() {
     let held = std::fs::read_to_string(folder().join("close.txt")).unwrap();
     let server = TestServer::start().await;

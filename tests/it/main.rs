@@ -8,6 +8,7 @@ mod bad_input;
 mod browser;
 mod cuts;
 mod defects;
+mod feed;
 mod golden;
 mod guide;
 mod handover;

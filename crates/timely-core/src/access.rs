@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Visibility;
 use crate::id::{EventId, TeamId, TokenId, UserId};
-use crate::topic::Topic;
+use crate::topic::{Stream, Topic};
 
 crate::word::words! {
     /// What a token lets its bearer be.
@@ -21,6 +21,8 @@ crate::word::words! {
     Organiser = "organiser",
     /// Owns the server.
     Owner = "owner",
+    /// Another server that passes the change log on: reads all of it, and nothing else.
+    Relay = "relay",
 }
 
 /// Somebody who showed a valid credential.
@@ -30,7 +32,7 @@ pub struct Bearer {
     pub name: String,
     pub token: TokenId,
     pub role: Role,
-    /// The one event of the role; `None` for the owner.
+    /// The one event of the role; `None` for the owner and a relay.
     pub event: Option<EventId>,
     pub area: Option<String>,
     pub team: Option<TeamId>,
@@ -81,12 +83,17 @@ pub fn judge(actor: Option<&Bearer>, event: EventId, visibility: Visibility, act
             (true, _) => Verdict::Hidden,
         };
     };
+    if bearer.role == Role::Relay {
+        // What it passes on it has from the log; everything else is none of its business.
+        return Verdict::Hidden;
+    }
     let role = (bearer.role == Role::Owner || bearer.event == Some(event)).then_some(bearer.role);
     let sees_event = match (visibility, role) {
         (_, Some(Role::Owner | Role::Organiser | Role::Scorer)) => true,
         (Visibility::Public, _) => true,
         (Visibility::Private, Some(Role::Viewer)) => true,
-        (Visibility::Private, None) | (Visibility::Draft, None | Some(Role::Viewer)) => false,
+        (Visibility::Private, None | Some(Role::Relay))
+        | (Visibility::Draft, None | Some(Role::Viewer | Role::Relay)) => false,
     };
     if !sees_event {
         return Verdict::Hidden;
@@ -123,6 +130,37 @@ pub fn may_follow(actor: Option<&Bearer>, event: EventId, visibility: Visibility
     judge(actor, event, visibility, action)
 }
 
+/// Topics of a stream of the event that `actor` may follow, in the order in which they serve a row:
+/// event, participants, staff, team. Whoever is reached through several gets it under the first.
+pub fn topics_of_event(actor: Option<&Bearer>, event: EventId, visibility: Visibility, stream: Stream) -> Vec<Topic> {
+    let may = |topic: &Topic| may_follow(actor, event, visibility, *topic) == Verdict::Allowed;
+    let mut topics = match stream {
+        Stream::Results => vec![Topic::EventResults(event)],
+        Stream::Schedule => vec![Topic::EventSchedule(event)],
+        Stream::Announcements => {
+            vec![Topic::EventAnnouncements(event), Topic::EventParticipants(event), Topic::EventStaff(event)]
+        }
+    };
+    // Staff hear everything said to teams; a member hears what is said to its own.
+    if stream == Stream::Announcements
+        && !may(&Topic::EventStaff(event))
+        && let Some(team) = actor.and_then(|bearer| bearer.team)
+    {
+        topics.push(Topic::TeamAnnouncements(team));
+    }
+    topics.retain(may);
+    topics
+}
+
+/// Whether `actor` may read the whole change log: every event, every audience, every change of rights.
+pub fn may_read_log(actor: Option<&Bearer>) -> Verdict {
+    match actor.map(|bearer| bearer.role) {
+        None => Verdict::Unauthenticated,
+        Some(Role::Owner | Role::Relay) => Verdict::Allowed,
+        Some(Role::Viewer | Role::Scorer | Role::Organiser) => Verdict::Forbidden,
+    }
+}
+
 /// A change of rights, carried in the change log so that streams obey it in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "access", rename_all = "snake_case")]
@@ -150,7 +188,7 @@ mod tests {
             name: "Kim".into(),
             token: TokenId(9),
             role,
-            event: (role != Role::Owner).then_some(EventId(event)),
+            event: (!matches!(role, Role::Owner | Role::Relay)).then_some(EventId(event)),
             area: None,
             team: None,
             expires_at: None,
@@ -182,6 +220,34 @@ mod tests {
             let actors = [None, Some(&viewer), Some(&scorer), Some(&organiser), Some(&other), Some(&owner)];
             let got = actors.map(|actor| judge(actor, EVENT, visibility, action));
             assert_eq!(got, verdicts, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_relay_reads_the_log_and_nothing_else_and_nobody_below_the_owner_reads_it() {
+        let relay = bearer(Role::Relay, 1);
+        for visibility in [Visibility::Public, Visibility::Private, Visibility::Draft] {
+            for action in [
+                Action::Read,
+                Action::ReadParticipants,
+                Action::ReadStaff,
+                Action::ReadTeam(TEAM),
+                Action::ReadTeamAnnouncements(TEAM),
+                Action::Score { area: None },
+                Action::Manage,
+            ] {
+                assert_eq!(judge(Some(&relay), EVENT, visibility, action), Verdict::Hidden, "{visibility} {action:?}");
+            }
+        }
+        assert_eq!(may_read_log(None), Verdict::Unauthenticated);
+        for (role, verdict) in [
+            (Role::Viewer, Verdict::Forbidden),
+            (Role::Scorer, Verdict::Forbidden),
+            (Role::Organiser, Verdict::Forbidden),
+            (Role::Owner, Verdict::Allowed),
+            (Role::Relay, Verdict::Allowed),
+        ] {
+            assert_eq!(may_read_log(Some(&bearer(role, 1))), verdict, "{role}");
         }
     }
 

@@ -1,9 +1,12 @@
 //! Messages of the live streams. WebSocket and SSE carry the same JSON.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::access::AccessChange;
 use crate::announcement::{Announcement, RemovalReason};
 use crate::cursor::{Cursor, Epoch, NotRecovered};
 use crate::event::Event;
@@ -12,7 +15,7 @@ use crate::id::{AnnouncementId, EventId, TeamId};
 use crate::result::FixtureResult;
 use crate::standings::Row;
 use crate::team::Team;
-use crate::topic::{MessageType, Stream, Topic};
+use crate::topic::{MessageType, StateLane, Stream, Topic};
 
 /// The `data` of a message, by type. It is stored as text in the change log when it is written and
 /// framed as it stands for every viewer, now and in a replay.
@@ -107,6 +110,39 @@ pub struct DataMessage<'a> {
     /// `/stream/results/` over SSE only: the board of the group concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaderboard: Option<Box<RawValue>>,
+}
+
+/// A row of the change log as a line of `/api/feed/`: what happened, for everybody at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogLine<'a> {
+    pub pos: u64,
+    /// A message type, `changed` (no message of its own) or `access` (a change of rights).
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    pub event_id: Option<EventId>,
+    /// Group whose table the row concerns.
+    #[serde(borrow)]
+    pub group: Option<Cow<'a, str>>,
+    /// Where it is announced.
+    pub topics: Vec<Announced>,
+    /// State lanes that it changes.
+    pub refreshes: Vec<StateLane>,
+    /// With type `access`.
+    pub access: Option<AccessChange>,
+    /// Of a message.
+    #[serde(borrow)]
+    pub data: Option<&'a RawValue>,
+    /// Event time.
+    pub timestamp: Timestamp,
+    /// Real time.
+    pub committed_at: Timestamp,
+}
+
+/// A topic that a row reaches, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    pub topic: Topic,
+    pub seq: u64,
 }
 
 /// Everything else the server says.

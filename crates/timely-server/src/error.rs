@@ -5,6 +5,7 @@
 use serde_json::Value;
 use timely_core::access::Verdict;
 use timely_core::announcement::Priority;
+use timely_core::cursor::{Cursor, NotRecovered};
 use timely_core::fixture::FixtureRefusal;
 use timely_core::progression::ProgressionRefusal;
 use timely_core::result::{InvalidField, ResultRefusal};
@@ -47,6 +48,9 @@ pub enum Error {
     Version { version: i64, current: Value, yours: Value },
     #[error("name the version you saw (If-Match: \"{}\") or insist (If-Match: *)", .version)]
     VersionRequired { version: i64, current: Value },
+    /// A cursor from which nothing can be continued.
+    #[error("{}; go on from the `current` one, after reading what stands now", not_continued(*.reason))]
+    CursorGone { reason: NotRecovered, current: Cursor },
     #[error("the idempotency key was used for another request; use a new key")]
     KeyReused,
     /// Against the rules of the sport or the life of a thing.
@@ -80,6 +84,17 @@ impl Error {
     /// URGENT announcements end by themselves.
     pub fn urgent_without_end() -> Self {
         Self::invalid("/expires_at", format!("{} announcements need a time at which they end", Priority::Urgent))
+    }
+}
+
+/// Why a cursor is of no use.
+const fn not_continued(reason: NotRecovered) -> &'static str {
+    match reason {
+        NotRecovered::Epoch => "the cursor is of another change log",
+        NotRecovered::Ahead => "the cursor is ahead of the change log",
+        NotRecovered::Expired | NotRecovered::Fresh | NotRecovered::Lagged => {
+            "the cursor has expired: what came after it is not replayed any more"
+        }
     }
 }
 

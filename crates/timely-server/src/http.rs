@@ -15,12 +15,16 @@ pub mod teams;
 pub mod tokens;
 pub mod venues;
 
+use std::fmt;
+
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use timely_core::access::Actor;
 use timely_core::announcement::Announcement;
 use timely_core::body::{Imported, TokenInfo};
+use timely_core::cursor::Epoch;
 use timely_core::event::Event;
 use timely_core::fixture::ScheduleItem;
 use timely_core::result::FixtureResult;
@@ -31,6 +35,56 @@ use crate::store::{Done, Effect};
 
 const TIMELY_POS: HeaderName = HeaderName::from_static("timely-pos");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What an answer depends on besides the address: where the log is, and who asked for what of it.
+///
+/// Two answers with one tag are the same bytes. A tag may change while the answer does not: it names
+/// the last change of all, because `pos` in the answers does.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag(String);
+
+impl Tag {
+    /// Of what everybody who may read it reads alike.
+    pub fn new(epoch: &Epoch, pos: u64) -> Self {
+        Self(format!("{epoch}.{pos}"))
+    }
+
+    /// Of one of several answers at an address; `which` has letters and digits.
+    pub fn which(self, which: Option<impl fmt::Display>) -> Self {
+        match which {
+            Some(which) => Self(format!("{}.{which}", self.0)),
+            None => self,
+        }
+    }
+
+    /// Of an answer that is made for the caller.
+    pub fn made_for(self, actor: &Actor) -> Self {
+        self.which(actor.as_ref().map(|bearer| format!("t{}", bearer.token)))
+    }
+
+    /// Whether a request says that the caller has this.
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get_all(header::IF_NONE_MATCH)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"') == self.0)
+    }
+}
+
+/// 200 with something as it is, or 304 if the caller has it.
+pub fn tagged<T: Serialize>(headers: &HeaderMap, tag: &Tag, value: &T) -> Response {
+    let mut response =
+        if tag.is_known(headers) { StatusCode::NOT_MODIFIED.into_response() } else { Json(value).into_response() };
+    // Letters, digits and dots in quotes are always a header value.
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", tag.0)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
 
 /// Something with an address of its own.
 pub trait Resource: Serialize {
@@ -160,6 +214,33 @@ mod tests {
 
     fn venue() -> Venue {
         Venue { id: VenueId(3), event_id: EventId(1), name: "Harbour Park".into(), areas: Vec::new() }
+    }
+
+    #[test]
+    fn a_tag_is_known_by_whoever_names_it_in_any_form_of_the_header() {
+        let epoch = Epoch("k3".to_owned());
+        let tag = Tag::new(&epoch, 17).which(Some("OFFICIAL"));
+        for (values, known) in [
+            (&[][..], false),
+            (&["\"k3.17.OFFICIAL\""], true),
+            (&["W/\"k3.17.OFFICIAL\""], true),
+            (&["\"k3.16\", \"k3.17.OFFICIAL\""], true),
+            (&["\"k3.16\"", "\"k3.17.OFFICIAL\""], true),
+            (&["*"], true),
+            (&["\"k3.17\""], false),
+            (&["\"k3.17.OFFICIAL.t1\""], false),
+            (&["\"k4.17.OFFICIAL\""], false),
+            (&[""], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::IF_NONE_MATCH, HeaderValue::from_static(value));
+            }
+            assert_eq!(tag.is_known(&headers), known, "{values:?}");
+            let response = tagged(&headers, &tag, &venue());
+            assert_eq!(response.status() == StatusCode::NOT_MODIFIED, known, "{values:?}");
+            assert_eq!(response.headers()[header::ETAG], "\"k3.17.OFFICIAL\"");
+        }
     }
 
     #[test]

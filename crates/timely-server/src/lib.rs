@@ -42,7 +42,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DRAIN};
 use crate::connections::Connections;
 use crate::gate::Gate;
-use crate::live::Live;
+use crate::live::{Feeds, Live};
 use crate::running::RunningFile;
 use crate::site::Site;
 use crate::store::{Store, StoreOptions};
@@ -52,6 +52,7 @@ use crate::store::{Store, StoreOptions};
 pub struct App {
     pub store: Store,
     pub live: Live,
+    pub feeds: Feeds,
     pub clock: Arc<Clock>,
     pub site: Arc<Site>,
     pub gate: Arc<Gate>,
@@ -209,6 +210,7 @@ pub async fn serve(
     let app = App {
         store: store.clone(),
         live: live.clone(),
+        feeds: Feeds::default(),
         clock: clock.clone(),
         site,
         gate: gate.clone(),

@@ -2,9 +2,10 @@
 //!
 //! [`publisher`], [`hub`] and [`session`] decide; they are state machines without threads, clocks or
 //! sockets. [`driver`] feeds the first two from the store, [`ws`] and [`sse`] carry the bytes of the
-//! third. Handlers that write know nothing of all this: what they commit arrives here by itself.
+//! third. [`feed`] has the same frames for programs that read at their own speed. Handlers that write know nothing of all this: what they commit arrives here by itself.
 
 pub mod driver;
+mod feed;
 pub mod followers;
 pub mod frame;
 pub mod hub;
@@ -34,6 +35,7 @@ use timely_core::topic::Stream;
 use crate::App;
 use crate::error::{Error, permit};
 pub use crate::live::driver::Live;
+pub use crate::live::feed::Feeds;
 use crate::live::hub::{Boards, Viewer};
 use crate::live::session::{About, Speaks};
 use crate::store::StreamOf;
@@ -49,6 +51,8 @@ pub fn routes() -> Router<App> {
         .route("/api/events/{event}/stream/schedule", get(sse::schedule))
         .route("/api/events/{event}/stream/announcements", get(sse::announcements))
         .route("/api/teams/{team}/stream", get(sse::team))
+        .route("/api/events/{event}/feed", get(feed::event))
+        .route("/api/feed", get(feed::log))
 }
 
 /// The query of a stream.

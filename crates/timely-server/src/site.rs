@@ -55,7 +55,7 @@ impl Site {
         if self.origins.is_empty() {
             return None;
         }
-        let exposed = ["timely-pos", "idempotency-replayed"].map(HeaderName::from_static);
+        let exposed = ["timely-pos", "timely-cursor", "idempotency-replayed"].map(HeaderName::from_static);
         let exposed = [header::ETAG, header::LOCATION, header::RETRY_AFTER].into_iter().chain(exposed);
         Some(
             CorsLayer::new()
@@ -65,6 +65,7 @@ impl Site {
                     header::AUTHORIZATION,
                     header::CONTENT_TYPE,
                     header::IF_MATCH,
+                    header::IF_NONE_MATCH,
                     HeaderName::from_static("idempotency-key"),
                     HeaderName::from_static("last-event-id"),
                 ])

@@ -14,6 +14,7 @@ mod change_log;
 mod columns;
 mod epoch;
 mod events;
+mod feed;
 mod fixtures;
 mod idempotency;
 mod import;
@@ -51,6 +52,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::{error, warn};
 
 pub use self::change_log::{LogRow, RowKind};
+pub use self::feed::{EventPage, LogPage, Shown};
 pub use self::results::Judgement;
 pub use self::rights::{Thing, Wish};
 pub use self::state::{Opening, StreamFacts, StreamOf};
@@ -204,6 +206,20 @@ pub struct Paging {
     pub after: i64,
     /// 1 to 500.
     pub limit: usize,
+}
+
+impl Paging {
+    /// A name of the page among those of its list.
+    pub fn named(self) -> String {
+        format!("a{}l{}", self.after, self.limit)
+    }
+}
+
+/// What was read, and the position of the log at which it is true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsOf<T> {
+    pub pos: u64,
+    pub value: T,
 }
 
 /// The store of a server; cheap to clone.
@@ -396,6 +412,20 @@ impl Store {
             result
         });
         reading.await.map_err(|error| Error::Internal(format!("a read did not end: {error}")))?
+    }
+}
+
+impl Store {
+    /// Reads, and tells as of when: for answers that carry no position themselves.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    async fn read_as_of<T, F>(&self, work: F) -> Result<AsOf<T>, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        self.read(move |conn| Ok(AsOf { value: work(conn)?, pos: change_log::last_pos(conn)? })).await
     }
 }
 

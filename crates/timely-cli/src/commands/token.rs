@@ -47,7 +47,7 @@ enum TokenCommand {
   timely token create --role scorer --area \"Pitch 2\" --until 18:00
   timely token create --role viewer --team EAG --json")]
 struct CreateArgs {
-    /// organiser, scorer or viewer of the event; or owner of the server
+    /// organiser, scorer or viewer of the event; or owner or relay of the server
     #[arg(long)]
     role: Role,
 
@@ -90,12 +90,13 @@ pub(crate) async fn run(args: TokenArgs, context: &Context, out: &mut Output) ->
 
 async fn create(args: CreateArgs, context: &Context, out: &mut Output) -> Result<(), CliError> {
     let client = context.client(Need::Write, out).await?;
-    // The owner's token is of the server; all others are of an event.
-    let event = if args.role == Role::Owner { None } else { Some(context.event(&client, out).await?) };
+    // Tokens of owners and relays are of the server; all others are of an event.
+    let is_of_server = matches!(args.role, Role::Owner | Role::Relay);
+    let event = if is_of_server { None } else { Some(context.event(&client, out).await?) };
     let team_id = match (&args.team, &event) {
         (None, _) => None,
         (Some(team), Some(event)) => Some(named::team(&client.teams(event.id).await?, team, event)?.id),
-        (Some(_), None) => return Err(CliError::usage("a token of the owner is not of a team")),
+        (Some(_), None) => return Err(CliError::usage("a token of the server is not of a team")),
     };
     let zone = event.as_ref().map_or(Ok(jiff::tz::TimeZone::UTC), zone)?;
     let expires_at = match &args.until {

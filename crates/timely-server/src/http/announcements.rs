@@ -1,19 +1,18 @@
 //! `/api/events/{event}/announcements/` and `/api/announcements/{announcement}`: what is said.
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
-use timely_core::announcement::Announcement;
-use timely_core::body::{EditAnnouncement, NewAnnouncement, Page};
+use timely_core::body::{EditAnnouncement, NewAnnouncement};
 use timely_core::id::{AnnouncementId, EventId};
 
 use crate::App;
 use crate::auth::{MaybeSignedIn, SignedIn};
 use crate::error::Error;
 use crate::extract::{Ids, PageQuery, Query, Write};
-use crate::http::{changed, created, deleted, shown};
-use crate::store::{Thing, Wish};
+use crate::http::{Tag, changed, created, deleted, shown, tagged};
+use crate::store::{AsOf, Thing, Wish};
 
 /// An announcement by its id alone, or below its event.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -29,9 +28,12 @@ pub async fn list(
     MaybeSignedIn(actor): MaybeSignedIn,
     Ids(event): Ids<EventId>,
     query: Query<PageQuery>,
-) -> Result<Json<Page<Announcement>>, Error> {
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let page = query.and_then(PageQuery::paging).of_event(&app, &actor, event).await?;
-    app.store.announcements(actor, event, page).await.map(Json)
+    let AsOf { pos, value } = app.store.announcements(actor.clone(), event, page).await?;
+    let tag = Tag::new(app.store.epoch(), pos).made_for(&actor).which(Some(page.named()));
+    Ok(tagged(&headers, &tag, &value))
 }
 
 /// `POST /api/events/{event}/announcements`

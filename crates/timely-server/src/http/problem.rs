@@ -52,6 +52,7 @@ impl IntoResponse for Error {
             }
             Self::Version { current, yours, .. } => (Vec::new(), some(current), some(yours)),
             Self::VersionRequired { current, .. } => (Vec::new(), some(current), None),
+            Self::CursorGone { current, .. } => (Vec::new(), Some(Value::String(current.to_string())), None),
             _ => (Vec::new(), None, None),
         };
         let kind = format!("/problems/{code}");
@@ -92,6 +93,7 @@ fn classify(error: &Error) -> (StatusCode, ProblemCode, &'static str) {
         Error::RateLimited { .. } => (S::TOO_MANY_REQUESTS, C::RateLimited, "Too many requests"),
         Error::Version { .. } => (S::CONFLICT, C::Version, "Changed meanwhile"),
         Error::VersionRequired { .. } => (S::PRECONDITION_REQUIRED, C::VersionRequired, "Version required"),
+        Error::CursorGone { .. } => (S::GONE, C::Invalid, "Cursor gone"),
         Error::KeyReused => (S::CONFLICT, C::KeyReused, "Key used before"),
         Error::Rule(_) => (S::CONFLICT, C::Rule, "Against the rules"),
         Error::Unavailable(_) | Error::Pool(_) => (S::SERVICE_UNAVAILABLE, C::Unavailable, "Unavailable"),

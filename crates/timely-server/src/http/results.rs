@@ -1,20 +1,19 @@
 //! `/api/events/{event}/results/` and `/api/fixtures/{fixture}/result`: what was played.
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use serde::Deserialize;
-use timely_core::body::{Page, PutResult};
+use timely_core::body::PutResult;
 use timely_core::id::{EventId, FixtureId};
-use timely_core::result::FixtureResult;
 
 use crate::App;
 use crate::auth::{MaybeSignedIn, SignedIn};
 use crate::error::Error;
 use crate::extract::{Ids, PageQuery, Query, Write};
-use crate::http::{changed, shown};
-use crate::store::{Judgement, Thing, Wish};
+use crate::http::{Tag, changed, shown, tagged};
+use crate::store::{AsOf, Judgement, Thing, Wish};
 
 /// `GET /api/events/{event}/results`
 pub async fn list(
@@ -22,9 +21,11 @@ pub async fn list(
     MaybeSignedIn(actor): MaybeSignedIn,
     Ids(event): Ids<EventId>,
     query: Query<PageQuery>,
-) -> Result<Json<Page<FixtureResult>>, Error> {
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let page = query.and_then(PageQuery::paging).of_event(&app, &actor, event).await?;
-    app.store.results(actor, event, page).await.map(Json)
+    let AsOf { pos, value } = app.store.results(actor, event, page).await?;
+    Ok(tagged(&headers, &Tag::new(app.store.epoch(), pos).which(Some(page.named())), &value))
 }
 
 /// `GET /api/fixtures/{fixture}/result`

@@ -1,9 +1,9 @@
 //! What is computed: the boards of an event and its whole schedule, each true as of a `pos`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
-use timely_core::body::{Leaderboard, Schedule};
 use timely_core::event::Count;
 use timely_core::id::EventId;
 
@@ -11,6 +11,7 @@ use crate::App;
 use crate::auth::MaybeSignedIn;
 use crate::error::Error;
 use crate::extract::{Ids, Query};
+use crate::http::{Tag, tagged};
 
 /// Query of a leaderboard.
 #[derive(Debug, Deserialize)]
@@ -26,9 +27,11 @@ pub async fn leaderboard(
     MaybeSignedIn(actor): MaybeSignedIn,
     Ids(event): Ids<EventId>,
     query: Query<LeaderboardQuery>,
-) -> Result<Json<Leaderboard>, Error> {
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let LeaderboardQuery { count } = query.of_event(&app, &actor, event).await?;
-    app.store.leaderboard(actor, event, count).await.map(Json)
+    let leaderboard = app.store.leaderboard(actor, event, count).await?;
+    Ok(tagged(&headers, &Tag::new(app.store.epoch(), leaderboard.pos).which(count), &leaderboard))
 }
 
 /// `GET /api/events/{event}/schedule`
@@ -36,6 +39,8 @@ pub async fn schedule(
     State(app): State<App>,
     MaybeSignedIn(actor): MaybeSignedIn,
     Ids(event): Ids<EventId>,
-) -> Result<Json<Schedule>, Error> {
-    app.store.schedule(actor, event).await.map(Json)
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let schedule = app.store.schedule(actor, event).await?;
+    Ok(tagged(&headers, &Tag::new(app.store.epoch(), schedule.pos), &schedule))
 }

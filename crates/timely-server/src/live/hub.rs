@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use timely_core::access::{AccessChange, Actor, Verdict, may_follow};
+use timely_core::access::{AccessChange, Actor, Verdict, may_follow, topics_of_event};
 use timely_core::cursor::{Cursor, Epoch, NotRecovered};
 use timely_core::event::Visibility;
 use timely_core::id::{EventId, TeamId, TokenId};
@@ -901,27 +901,15 @@ impl Viewer {
 
     /// Topics of a stream that this viewer may follow, in the order in which they serve a row.
     pub fn topics(&self, stream: Stream) -> Vec<Topic> {
-        let event = self.event;
-        let mut topics = match (stream, self.team) {
-            (Stream::Results, None) => vec![Topic::EventResults(event)],
-            (Stream::Results, Some(team)) => vec![Topic::TeamResults(team)],
-            (Stream::Schedule, None) => vec![Topic::EventSchedule(event)],
-            (Stream::Schedule, Some(team)) => vec![Topic::TeamSchedule(team)],
-            (Stream::Announcements, Some(team)) => vec![Topic::TeamAnnouncements(team)],
-            (Stream::Announcements, None) => {
-                let mut topics =
-                    vec![Topic::EventAnnouncements(event), Topic::EventParticipants(event), Topic::EventStaff(event)];
-                // Staff hear everything said to teams; a member hears what is said to its own.
-                if !self.may_follow(Topic::EventStaff(event))
-                    && let Some(team) = self.actor.as_ref().and_then(|bearer| bearer.team)
-                {
-                    topics.push(Topic::TeamAnnouncements(team));
-                }
-                topics
-            }
+        let Some(team) = self.team else {
+            return topics_of_event(self.actor.as_ref(), self.event, self.visibility, stream);
         };
-        topics.retain(|topic| self.may_follow(*topic));
-        topics
+        let topic = match stream {
+            Stream::Results => Topic::TeamResults(team),
+            Stream::Schedule => Topic::TeamSchedule(team),
+            Stream::Announcements => Topic::TeamAnnouncements(team),
+        };
+        if self.may_follow(topic) { vec![topic] } else { Vec::new() }
     }
 
     fn may_follow(&self, topic: Topic) -> bool {

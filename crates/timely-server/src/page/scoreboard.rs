@@ -22,7 +22,7 @@ use timely_core::text::display_safe;
 
 use crate::App;
 use crate::error::Error;
-use crate::store::Paging;
+use crate::store::{AsOf, Paging};
 
 /// Most results and most announcements of a page.
 const ITEMS_MAX: usize = 10_000;
@@ -177,12 +177,12 @@ pub(super) async fn read(app: &App, actor: Actor, id: EventId) -> Result<Scorebo
 
 async fn everything<T, F>(mut read: impl FnMut(Paging) -> F) -> Result<Vec<T>, Error>
 where
-    F: Future<Output = Result<Page<T>, Error>>,
+    F: Future<Output = Result<AsOf<Page<T>>, Error>>,
 {
     let mut items = Vec::new();
     let mut after = Some(0);
     while let Some(start) = after.filter(|_| items.len() < ITEMS_MAX) {
-        let page = read(Paging { after: start, limit: READ_ITEMS }).await?;
+        let page = read(Paging { after: start, limit: READ_ITEMS }).await?.value;
         items.extend(page.items);
         after = page.next;
     }

@@ -25,7 +25,7 @@ use crate::store::idempotency::{self, Status};
 use crate::store::values::{Fields, MESSAGE_CHARS_MAX, TITLE_CHARS_MAX};
 use crate::store::version::{self, Standing};
 use crate::store::writer::Tx;
-use crate::store::{Caller, Done, Effect, Expected, Paging, Store, events, rights, teams};
+use crate::store::{AsOf, Caller, Done, Effect, Expected, Paging, Store, events, rights, teams};
 
 /// Most emergencies and urgent announcements of an event in [`ALARM_WINDOW`] of real time.
 const ALARMS_MAX: i64 = 6;
@@ -449,8 +449,13 @@ impl Store {
     }
 
     /// The active announcements of an event that are for the caller.
-    pub async fn announcements(&self, actor: Actor, event: EventId, page: Paging) -> Result<Page<Announcement>, Error> {
-        self.read(move |conn| list(conn, &actor, event, page)).await
+    pub async fn announcements(
+        &self,
+        actor: Actor,
+        event: EventId,
+        page: Paging,
+    ) -> Result<AsOf<Page<Announcement>>, Error> {
+        self.read_as_of(move |conn| list(conn, &actor, event, page)).await
     }
 
     /// One announcement; those that were taken back are for the staff.
@@ -559,7 +564,7 @@ mod tests {
             ("a scorer", Some(bearer(Role::Scorer, Some(event))), [true; 4]),
             ("the owner", Some(bearer(Role::Owner, None)), [true; 4]),
         ] {
-            let listed = ground.store.announcements(actor.clone(), event, ALL).await.unwrap().items;
+            let listed = ground.store.announcements(actor.clone(), event, ALL).await.unwrap().value.items;
             for (announcement, sees) in every.iter().zip(sees) {
                 assert_eq!(listed.contains(announcement), sees, "{who} lists {}", announcement.title);
                 let one = ground.store.announcement(actor.clone(), announcement.id).await;
@@ -630,7 +635,7 @@ mod tests {
         let replayed = ground.store.replay(vec![topic], 0, head, 100).await.unwrap();
         assert_eq!(replayed.len(), 1, "the removal alone");
         assert!(replayed[0].data.contains("withdrawn") && replayed[0].topics == [(topic, 1)]);
-        assert!(ground.store.announcements(None, event, ALL).await.unwrap().items.is_empty());
+        assert!(ground.store.announcements(None, event, ALL).await.unwrap().value.items.is_empty());
         assert!(matches!(ground.store.announcement(None, said.id).await, Err(Error::NotFound)));
         let staff = Some(bearer(Role::Scorer, Some(event)));
         assert!(ground.store.announcement(staff, said.id).await.is_ok());
@@ -685,7 +690,7 @@ mod tests {
         let rows = ground.store.rows_after(before, 10).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert!(rows[0].data.contains("expired") && rows[0].timestamp == time(10));
-        assert_eq!(ground.store.announcements(None, event, ALL).await.unwrap().items.len(), 1);
+        assert_eq!(ground.store.announcements(None, event, ALL).await.unwrap().value.items.len(), 1);
         // Between its end and the row that says so, nobody is shown it any more.
         let topic = Topic::EventAnnouncements(event);
         assert_eq!(ground.store.opening(topic, time(19)).await.unwrap().tail.len(), 1);

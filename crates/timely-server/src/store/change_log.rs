@@ -38,7 +38,8 @@ pub enum RowKind {
 }
 
 impl RowKind {
-    const fn as_str(&self) -> &'static str {
+    /// The word in the log: a message type, `changed` or `access`.
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Message(kind) => kind.as_str(),
             Self::Changed => "changed",
@@ -414,6 +415,28 @@ pub(crate) fn replay_floor(conn: &Connection, event: EventId, rows_max: u64, old
         params![event.0, signed(rows_max)],
         |row| row.get(0),
     )?;
+    let by_age: Option<i64> = one(
+        conn,
+        "SELECT pos FROM change_log WHERE event_id = ?1 AND pos <= ?2 ORDER BY pos DESC LIMIT 1",
+        params![event.0, signed(older_than(conn, oldest)?)],
+        |row| row.get(0),
+    )?;
+    Ok(unsigned(by_count.unwrap_or(0).max(by_age.unwrap_or(0))))
+}
+
+/// Cursors of the whole log below this position are not replayed: rows after it are older than
+/// `oldest`, or no longer there.
+pub(crate) fn log_floor(conn: &Connection, oldest: Timestamp) -> Result<u64, Error> {
+    let first: Option<i64> = one(conn, "SELECT pos FROM change_log ORDER BY pos LIMIT 1", [], |row| row.get(0))?;
+    let pruned = match first {
+        Some(first) => unsigned(first).saturating_sub(1),
+        None => last_pos(conn)?,
+    };
+    Ok(pruned.max(older_than(conn, oldest)?))
+}
+
+/// The last position that was committed before `oldest`; 0 if there is none.
+fn older_than(conn: &Connection, oldest: Timestamp) -> Result<u64, Error> {
     // Times of commit grow with the position, so the boundary is found by halving; an index on them
     // would be paid for by every write.
     let (mut low, mut high) = (0, last_pos(conn)?);
@@ -431,13 +454,33 @@ pub(crate) fn replay_floor(conn: &Connection, event: EventId, rows_max: u64, old
             high = middle - 1;
         }
     }
-    let by_age: Option<i64> = one(
+    Ok(low)
+}
+
+/// State lanes of an event that rows after `after` up to `upto` refresh.
+pub(crate) fn refreshed(
+    conn: &Connection,
+    event: EventId,
+    after: u64,
+    upto: u64,
+) -> Result<BTreeSet<StateLane>, Error> {
+    let refreshes = all(
         conn,
-        "SELECT pos FROM change_log WHERE event_id = ?1 AND pos <= ?2 ORDER BY pos DESC LIMIT 1",
-        params![event.0, signed(low)],
-        |row| row.get(0),
+        "SELECT refreshes FROM change_log WHERE event_id = ?1 AND pos > ?2 AND pos <= ?3 AND refreshes <> '[]'",
+        params![event.0, signed(after), signed(upto)],
+        |row| Ok(row.get::<_, Json<Vec<StateLane>>>(0)?.0),
     )?;
-    Ok(unsigned(by_count.unwrap_or(0).max(by_age.unwrap_or(0))))
+    Ok(refreshes.into_iter().flatten().collect())
+}
+
+/// When the rows after `after` up to `upto` were committed.
+pub(crate) fn committed(conn: &Connection, after: u64, upto: u64) -> Result<Vec<Timestamp>, Error> {
+    all(
+        conn,
+        "SELECT committed_at FROM change_log WHERE pos > ?1 AND pos <= ?2 ORDER BY pos",
+        params![signed(after), signed(upto)],
+        |row| Ok(row.get::<_, Micros>(0)?.0),
+    )
 }
 
 /// Whether positions and the numbers of every lane are dense.

@@ -231,7 +231,7 @@ mod tests {
         assert_eq!((items[0].home_team.name.as_str(), items[0].away_team.name.as_str()), ("Reds", "Blues"));
         assert_eq!(items[4].home_team.name, "Reds", "who won the final");
         assert_eq!(items[0].start_at.to_string(), "2026-06-01T08:00:00Z", "local time of the event");
-        let results = ground.store.results(None, event, ALL).await.unwrap().items;
+        let results = ground.store.results(None, event, ALL).await.unwrap().value.items;
         assert!(results.iter().all(|result| result.state == ResultState::Official && result.version == 2));
         assert!(results.iter().all(|result| result.finalized_at.is_some()));
         let versions = ground.store.read(|conn| count(conn, "SELECT count(*) FROM result_versions", [])).await;

@@ -26,7 +26,7 @@ use crate::store::idempotency::{self, Status};
 use crate::store::values::{Fields, NAME_CHARS_MAX, REASON_CHARS_MAX};
 use crate::store::version::{self, Standing};
 use crate::store::writer::Tx;
-use crate::store::{Caller, Done, Effect, Expected, Paging, Store, fixtures, progression, rights};
+use crate::store::{AsOf, Caller, Done, Effect, Expected, Paging, Store, fixtures, progression, rights};
 
 /// What is judged about an entered result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -566,8 +566,13 @@ impl Store {
     }
 
     /// The results of an event by number of the fixture, removed ones included.
-    pub async fn results(&self, actor: Actor, event: EventId, page: Paging) -> Result<Page<FixtureResult>, Error> {
-        self.read(move |conn| list(conn, &actor, event, page)).await
+    pub async fn results(
+        &self,
+        actor: Actor,
+        event: EventId,
+        page: Paging,
+    ) -> Result<AsOf<Page<FixtureResult>>, Error> {
+        self.read_as_of(move |conn| list(conn, &actor, event, page)).await
     }
 }
 
@@ -785,7 +790,7 @@ mod tests {
         let refused = ground.put(fixture, score("1-0")).await.unwrap_err();
         assert!(matches!(&refused, Error::Rule(said) if said.contains("cancelled")), "{refused:?}");
         assert_eq!(ground.head(), head + 1, "only the cancellation");
-        assert!(ground.store.results(None, event, ALL).await.unwrap().items.is_empty());
+        assert!(ground.store.results(None, event, ALL).await.unwrap().value.items.is_empty());
     }
 
     #[tokio::test]

@@ -52,7 +52,7 @@ pub struct StreamFacts {
 }
 
 /// Reads state lanes of one moment; boards that several teams share are written once.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     conn: &'a Connection,
     tables: &'a Tables,
     now: Timestamp,
@@ -61,7 +61,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(conn: &'a Connection, tables: &'a Tables, now: Timestamp) -> Self {
+    pub(crate) fn new(conn: &'a Connection, tables: &'a Tables, now: Timestamp) -> Self {
         Self { conn, tables, now: kept(now), boards: BTreeMap::new(), written: BTreeMap::new() }
     }
 
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Keys of the state lanes of a topic.
-    fn keys(&mut self, topic: Topic) -> Result<Vec<String>, Error> {
+    pub(crate) fn keys(&mut self, topic: Topic) -> Result<Vec<String>, Error> {
         let key = |name: Option<&str>| name.unwrap_or_default().to_owned();
         Ok(match topic {
             Topic::EventResults(event) => match self.boards(event)? {
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The `data` of a lane; `None` if there is nothing to show in it any more.
-    fn data(&mut self, lane: &StateLane) -> Result<Option<String>, Error> {
+    pub(crate) fn data(&mut self, lane: &StateLane) -> Result<Option<String>, Error> {
         let timestamp = self.now;
         let name = Some(lane.key.as_str()).filter(|key| !key.is_empty());
         match lane.topic {

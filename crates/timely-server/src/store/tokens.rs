@@ -104,6 +104,21 @@ fn bearer(conn: &Connection, secret: &str, now: Timestamp) -> Result<Option<Bear
     )
 }
 
+/// Whether the caller's token is still good; nobody's always is.
+///
+/// # Errors
+/// [`Error::BadCredential`].
+pub(crate) fn still_good(conn: &Connection, actor: &Actor, now: Timestamp) -> Result<(), Error> {
+    let Some(bearer) = actor else { return Ok(()) };
+    let is_good = any(
+        conn,
+        "SELECT 1 FROM tokens
+         WHERE id = ?1 AND revoked_at IS NULL AND ended = 0 AND (expires_at IS NULL OR expires_at > ?2)",
+        params![bearer.token.0, Micros(now)],
+    )?;
+    if is_good { Ok(()) } else { Err(Error::BadCredential) }
+}
+
 const COLUMNS: &str =
     "SELECT id, role, event_id, area, team_id, label, created_at, expires_at, revoked_at, ended FROM tokens";
 
@@ -132,6 +147,7 @@ fn check(new: &NewToken) -> Result<(), Error> {
     let mut fields = Fields::default();
     match (new.role, new.event_id) {
         (Role::Owner, Some(_)) => fields.refuse("/event_id", "an owner has every event; leave it out"),
+        (Role::Relay, Some(_)) => fields.refuse("/event_id", "a relay passes on every event; leave it out"),
         (Role::Viewer | Role::Scorer | Role::Organiser, None) => {
             fields.refuse("/event_id", format!("is missing; a {} belongs to one event", new.role));
         }
@@ -154,6 +170,7 @@ fn create(tx: &mut Tx<'_>, by: &Caller, new: &NewToken) -> Result<Done<TokenInfo
         // An organiser who names no event is told so below; only of theirs they may make tokens.
         Some(event) => drop(rights::in_event(tx, &by.actor, event, Action::Manage)?),
         None if new.role == Role::Owner => drop(rights::owner(&by.actor, "make tokens of owners")?),
+        None if new.role == Role::Relay => drop(rights::owner(&by.actor, "make tokens of relays")?),
         None => {}
     }
     check(new)?;
@@ -179,7 +196,7 @@ fn create(tx: &mut Tx<'_>, by: &Caller, new: &NewToken) -> Result<Done<TokenInfo
     tx.begin(by, "create_token");
     let user = match new.role {
         Role::Owner => keeper.user,
-        Role::Viewer | Role::Scorer | Role::Organiser => {
+        Role::Viewer | Role::Scorer | Role::Organiser | Role::Relay => {
             let name = new.label.clone().unwrap_or_else(|| new.role.to_string());
             let user = "INSERT INTO users (name, created_at) VALUES (?1, ?2)";
             UserId(insert(tx, user, params![name, Micros(by.real)])?)
@@ -224,7 +241,7 @@ fn list(conn: &Connection, actor: &Actor, event: Option<EventId>, paging: Paging
     let keeper = rights::token_keeper(actor)?;
     let event = match keeper.role {
         Role::Owner => event,
-        Role::Viewer | Role::Scorer | Role::Organiser => event.or(keeper.event),
+        Role::Viewer | Role::Scorer | Role::Organiser | Role::Relay => event.or(keeper.event),
     };
     if let Some(event) = event {
         rights::in_event(conn, actor, event, Action::Manage)?;
