@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::commands::{
-    announce, event, fixture, import, result, serve, standings, status, tail, team, token, venue, watch,
+    announce, bench, event, fixture, import, result, serve, standings, status, tail, team, token, venue, watch,
 };
 use crate::demo;
 
@@ -53,12 +53,13 @@ pub(crate) enum Command {
     Announce(announce::AnnounceArgs),
     Import(import::ImportArgs),
     Token(token::TokenArgs),
+    Bench(bench::BenchArgs),
 }
 
 impl Command {
     /// Whether the command takes Ctrl-C as a wish of its own: it has something to close.
     pub(crate) const fn ends_itself(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Demo(_) | Self::Watch(_))
+        matches!(self, Self::Serve(_) | Self::Demo(_) | Self::Watch(_) | Self::Bench(_))
     }
 }
 

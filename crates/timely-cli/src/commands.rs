@@ -1,6 +1,7 @@
 //! One file per command: its arguments and what it does.
 
 pub(crate) mod announce;
+pub(crate) mod bench;
 pub(crate) mod event;
 pub(crate) mod fixture;
 pub(crate) mod import;
@@ -39,6 +40,7 @@ pub(crate) async fn run(command: Command, context: &Context, out: &mut Output) -
         Command::Announce(args) => announce::run(args, context, out).await,
         Command::Import(args) => import::run(args, context, out).await,
         Command::Token(args) => token::run(args, context, out).await,
+        Command::Bench(args) => bench::run(args, context, out).await,
     }
 }
 

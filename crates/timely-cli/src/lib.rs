@@ -5,6 +5,7 @@
 //! decides. [`run`] takes everything from outside, so that tests call it like a shell does.
 
 mod args;
+mod bench;
 mod commands;
 mod context;
 pub mod demo;
