@@ -417,7 +417,7 @@ async fn a_client_that_does_not_answer_a_close_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_sends_and_sends_is_cut_off_and_who_does_not_read_is_not_read_from() {
+async fn who_sends_and_sends_is_cut_off() {
     let server = TestServer::start().await;
     let cup = Cup::public(&server).await;
     let path = format!("/ws/events/{}/stream/", cup.event);

@@ -616,15 +616,18 @@ impl Reactor {
         match read {
             Ok((0, _)) => self.remove(slot, "the client has gone"),
             Ok((read, _)) => {
-                let is_websocket = self.slots.get(slot as usize).is_some_and(|slot| {
+                let wire = self.slots.get(slot as usize).and_then(|slot| {
                     let is_open = slot.connection.as_ref().is_some_and(|connection| connection.phase == Phase::Open);
-                    slot.wire == Wire::WebSocket && is_open
+                    is_open.then_some(slot.wire)
                 });
-                // An event stream has nothing to hear, and after the last word nothing counts.
-                if is_websocket {
-                    self.heard(slot, buffer.get(..read).unwrap_or_default());
-                } else if self.is_too_much(slot, read) {
-                    self.remove(slot, "it sends and sends");
+                match wire {
+                    Some(Wire::WebSocket) => self.heard(slot, buffer.get(..read).unwrap_or_default()),
+                    // An event stream has nothing to hear.
+                    Some(Wire::Sse | Wire::SseResults) if self.is_too_much(slot, read) => {
+                        self.remove(slot, "it sends and sends");
+                    }
+                    // After the last word nothing counts; it is read so that the last word arrives.
+                    Some(Wire::Sse | Wire::SseResults) | None => {}
                 }
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -919,7 +922,27 @@ const fn reason(code: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_thread_that_has_ended_takes_nothing_and_holds_nobody_up() {
+        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+        let inlet = Inlet { inbox: Mutex::new(Some(Vec::new())), bell, emptied: Notify::new() };
+        let many = || (0..ORDERS_MAX).map(|_| Order::Applied(1)).collect::<Vec<_>>();
+        inlet.hand_over(&mut many());
+        let mut room = pin!(inlet.has_room());
+        assert_eq!(room.as_mut().now_or_never(), None, "it is far behind");
+        inlet.close();
+        assert_eq!(room.now_or_never(), Some(()), "nobody waits for what has ended");
+        let mut orders = many();
+        inlet.hand_over(&mut orders);
+        assert!(orders.is_empty() && inlet.take().is_empty(), "what is handed over goes nowhere");
+        assert_eq!(inlet.has_room().now_or_never(), Some(()));
+    }
 
     #[test]
     fn every_close_code_has_the_reason_that_is_documented() {

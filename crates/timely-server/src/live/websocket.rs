@@ -90,6 +90,15 @@ fn frame(bytes: &[u8], message: &mut Option<Message>, heard: &mut Vec<Heard>) ->
         return Err(code::PROTOCOL);
     }
     let Some(mask) = header.mask else { return Err(code::PROTOCOL) };
+    // First byte, length, mask: a length has one way to be written.
+    let shortest = match payload_len {
+        0..=125 => 1 + 1 + 4,
+        126..=0xffff => 1 + 3 + 4,
+        _ => 1 + 9 + 4,
+    };
+    if head_len != shortest {
+        return Err(code::PROTOCOL);
+    }
     let before = match (header.opcode, &message) {
         (OpCode::Control(_), _) if !header.is_final || payload_len > CONTROL_BYTES_MAX => return Err(code::PROTOCOL),
         (OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)), _)
@@ -246,6 +255,8 @@ mod tests {
             ("a long ping", client(0x89, &[0; 126]), code::PROTOCOL),
             ("a continuation of nothing", client(0x80, b"x"), code::PROTOCOL),
             ("text inside a message", [client(0x01, b"a"), client(0x81, b"b")].concat(), code::PROTOCOL),
+            ("a short length in two bytes", vec![0x81, 0xfe, 0, 1, 0, 0, 0, 0, b'x'], code::PROTOCOL),
+            ("a length in eight", [vec![0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 126], vec![0; 130]].concat(), code::PROTOCOL),
             ("too large, by its head", vec![0x81, 0xfe, 0x10, 0x01, 0, 0, 0, 0], code::TOO_LARGE),
             ("far too large", [vec![0x81, 0xff], vec![0x7f; 8], vec![0; 4]].concat(), code::TOO_LARGE),
             ("too large in sum", [client(0x01, &[b'a'; 4000]), client(0x80, &[b'a'; 97])].concat(), code::TOO_LARGE),
