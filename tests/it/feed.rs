@@ -92,7 +92,7 @@ async fn a_feed_has_the_frames_of_a_resume_and_ends_with_what_stands() {
         ("a member", Some(&of_reds), &["All", "Inside", "Bus"]),
         ("the owner", Some(&server.owner_token), &["All", "Inside", "Bus"]),
     ] {
-        let feed = format!("/api/events/{}/feed/", cup.event);
+        let address = format!("/api/events/{}/feed/", cup.event);
         let ask = |path: &str| {
             let request = server.anonymous(Method::GET, path);
             match token {
@@ -100,7 +100,7 @@ async fn a_feed_has_the_frames_of_a_resume_and_ends_with_what_stands() {
                 None => request,
             }
         };
-        let answer = send(ask(&format!("{feed}?since={since}"))).await;
+        let answer = send(ask(&format!("{address}?since={since}"))).await;
         let fed = lines(&answer);
         let path = format!("/ws/events/{}/stream/?v=2&topics=results,schedule,announcements&since={since}", cup.event);
         let mut socket = Socket::open_as(&server, &path, token.map(String::as_str)).await.ok().unwrap();
@@ -141,10 +141,10 @@ async fn a_feed_has_the_frames_of_a_resume_and_ends_with_what_stands() {
         assert!(at.windows(2).all(|pair| pair[0] < pair[1]), "{who}: {at:?}");
 
         // Without a cursor it begins as far back as is replayed.
-        assert_eq!(logs(&lines(&send(ask(&feed)).await)), logs(&fed), "{who}");
+        assert_eq!(logs(&lines(&send(ask(&address)).await)), logs(&fed), "{who}");
         // From its end on there is nothing new, and the state is told again.
         let cursor = answer.header("timely-cursor").unwrap();
-        let rest = lines(&send(ask(&format!("{feed}?since={cursor}"))).await);
+        let rest = lines(&send(ask(&format!("{address}?since={cursor}"))).await);
         assert!(!rest.is_empty() && rest.iter().all(is_state), "{who}: {rest:?}");
     }
 }
