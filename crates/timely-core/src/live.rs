@@ -176,9 +176,9 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<serde_json::Value>,
     },
-    /// Snapshot and replay are through; from here everything is live.
+    /// Snapshot, replay, or what a slow client had missed is through; from here everything is live.
     Live { topics: Vec<Topic>, cursor: Cursor },
-    /// Something was dropped for this session; state and tail follow.
+    /// Something was dropped for this session and has expired; state and tail follow.
     Resync { topics: Vec<Topic>, reason: NotRecovered, cursor: Cursor },
     Status {
         pos: u64,

@@ -1310,6 +1310,118 @@ mod tests {
         );
     }
 
+    /// Session 1 follows results from 0 and the schedule from 1200 on; the ring of results begins
+    /// after 788. Row 1301 is a fixture, all others are results.
+    fn hub_with_a_long_log() -> Observed {
+        let mut hub = Observed::new(epoch(), 0);
+        hub.open(SessionId(1), viewer(None), join(&[Stream::Results], None));
+        open_topics(&mut hub, 0);
+        for pos in 1..=1_200 {
+            hub.row(&result_row(pos, EVENT, &[(RESULTS, pos)]));
+        }
+        hub.request(SessionId(1), Request::Join(join(&[Stream::Schedule], None)));
+        open_topics(&mut hub, 1_200);
+        for pos in 1_201..=1_300 {
+            hub.row(&result_row(pos, EVENT, &[(RESULTS, pos)]));
+        }
+        hub.row(&fixture_row(1_301, EVENT, &[(Topic::EventSchedule(EVENT), 1)]));
+        outputs(&mut hub);
+        hub
+    }
+
+    #[test]
+    fn who_fell_behind_gets_each_topic_from_where_it_stands_and_in_the_order_of_the_log() {
+        let mut hub = hub_with_a_long_log();
+        hub.request(SessionId(1), Request::CatchUp { after: 50 });
+        let needs = outputs(&mut hub);
+        assert!(matches!(&needs[..], [Output::Need(Need::Floor { session: SessionId(1), .. })]), "{needs:?}");
+        hub.floor(SessionId(1), 50);
+        let mut told = Vec::new();
+        let mut stretches = Vec::new();
+        let mut pending: VecDeque<_> = outputs(&mut hub).into();
+        while let Some(output) = pending.pop_front() {
+            match output {
+                Output::Need(need) => {
+                    assert!(hub.wants(&need));
+                    let Need::Replay { session, topics, after, upto } = need else { panic!("{need:?}") };
+                    assert_eq!(topics, [RESULTS], "the schedule was joined later");
+                    let rows: Vec<_> = (after + 1..=upto)
+                        .take(PAGE_ROWS_MAX)
+                        .map(|pos| result_row(pos, EVENT, &[(RESULTS, pos)]))
+                        .collect();
+                    hub.replay(session, after, upto, &rows);
+                    stretches.push((after, upto));
+                    // What happens meanwhile comes in its turn.
+                    let pos = 1_301 + stretches.len() as u64;
+                    hub.row(&result_row(pos, EVENT, &[(RESULTS, pos)]));
+                }
+                Output::Deliver(_, Delivery::Page(page)) => {
+                    told.extend(page.frames.iter().map(|shown| (shown.frame.topic, shown.frame.pos)));
+                    if page.end.is_none() {
+                        hub.request(SessionId(1), Request::NextPage);
+                    }
+                }
+                other => panic!("neither connected nor resync nor anything live: {other:?}"),
+            }
+            pending.extend(outputs(&mut hub));
+        }
+        assert_eq!(stretches, [(50, 1_200), (306, 1_200), (562, 1_200)], "then the ring reaches back");
+        let topic = |pos| if pos == 1_301 { Topic::EventSchedule(EVENT) } else { RESULTS };
+        assert_eq!(told, (51..=1_304).map(|pos| (topic(pos), pos)).collect::<Vec<_>>());
+        hub.row(&result_row(1_305, EVENT, &[(RESULTS, 1_305)]));
+        assert_eq!(shown(&deliveries(&mut hub)), [(RESULTS, 1_305)], "live again");
+        hub.gone(SessionId(1));
+        assert_eq!(hub.len(), (0, 0), "nothing is kept");
+    }
+
+    #[test]
+    fn who_fell_behind_the_log_itself_starts_over_with_the_reason() {
+        let mut hub = hub_with_a_long_log();
+        hub.request(SessionId(1), Request::CatchUp { after: 50 });
+        outputs(&mut hub);
+        hub.floor(SessionId(1), 51);
+        let delivered = deliveries(&mut hub);
+        let [Delivery::Joined(joined), Delivery::Page(Page { frames, end: Some(end) })] = &delivered[..] else {
+            panic!("{delivered:?}");
+        };
+        assert_eq!((joined.cause, joined.outcome, joined.from), (Cause::Lagged, Err(NotRecovered::Lagged), 1_301));
+        assert_eq!((frames.len(), end.snapshot.len()), (0, RESULTS_TAIL_MAX), "the recent tail");
+        hub.row(&result_row(1_302, EVENT, &[(RESULTS, 1_302)]));
+        assert_eq!(shown(&deliveries(&mut hub)), [(RESULTS, 1_302)], "followed as before, and once");
+    }
+
+    #[test]
+    fn an_emergency_reaches_those_who_catch_up_before_its_turn() {
+        let mut hub = Observed::new(epoch(), 0);
+        for session in 1..=2 {
+            hub.open(SessionId(session), viewer(None), join(&[Stream::Announcements], None));
+        }
+        open_topics(&mut hub, 0);
+        for pos in 1..=600 {
+            hub.row(&announcement_row(pos, EVENT, 1, "GENERAL", "NORMAL", &[(ANNOUNCEMENTS, pos)]));
+        }
+        outputs(&mut hub);
+        hub.request(SessionId(1), Request::CatchUp { after: 1 });
+        outputs(&mut hub);
+        hub.floor(SessionId(1), 0);
+        assert!(matches!(&outputs(&mut hub)[..], [Output::Need(Need::Replay { after: 1, .. })]));
+        for (pos, kind) in [(601, "GENERAL"), (602, "EMERGENCY")] {
+            hub.row(&announcement_row(pos, EVENT, 7, kind, "NORMAL", &[(ANNOUNCEMENTS, pos)]));
+        }
+        let told: Vec<_> = outputs(&mut hub)
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Deliver(SessionId(session), Delivery::Early(shown)) => Some((session, true, shown.frame.pos)),
+                Output::Deliver(SessionId(session), Delivery::Log(shown)) => Some((session, false, shown.frame.pos)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for expected in [(2, false, 601), (2, false, 602), (1, true, 602)] {
+            assert!(told.contains(&expected), "{told:?}");
+        }
+    }
+
     #[test]
     fn a_row_of_several_topics_is_shown_once_under_the_first_joined() {
         let team = Topic::TeamAnnouncements(TEAM);

@@ -315,7 +315,8 @@ impl Drawing {
             id: event.id,
             name: safe(&event.name),
             timezone: safe(&event.timezone),
-            server_time: self.now.to_string(),
+            // Always as long: a page and its head must agree on their length.
+            server_time: format!("{:.3}", self.now),
             clock_rate,
             demo: if is_demo { demo(clock_rate) } else { String::new() },
             as_of: self.clock(self.now),
