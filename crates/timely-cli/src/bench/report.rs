@@ -30,19 +30,25 @@ impl Percentiles {
 /// Nanoseconds as milliseconds with three digits.
 pub(crate) fn ms(nanos: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "durations of a measurement are far below 2^53 ns")]
-    let ms = (nanos as f64 / 1000.0).round() / 1000.0;
-    ms
+    let ms = nanos as f64 / 1e6;
+    rounded(ms)
+}
+
+/// To three digits: more is noise.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 /// `part` for every million of `count`; `None` of none.
 pub(crate) fn per_million(part: f64, count: u64) -> Option<f64> {
-    per(part, count).map(|one| one * 1e6)
+    #[expect(clippy::cast_precision_loss, reason = "a measure, not a count")]
+    (count > 0).then(|| rounded(part * 1e6 / count as f64))
 }
 
 /// `part` for each of `count`; `None` of none.
 pub(crate) fn per(part: f64, count: u64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a measure, not a count")]
-    (count > 0).then(|| part / count as f64)
+    (count > 0).then(|| rounded(part / count as f64))
 }
 
 /// One measurement. What could not be measured is null.
@@ -181,5 +187,57 @@ mod tests {
         assert_eq!(per_million(2.0, 4_000_000), Some(0.5));
         assert_eq!(per_million(2.0, 0), None);
         assert_eq!(per(10.0, 4), Some(2.5));
+    }
+
+    fn perfect() -> Report {
+        Report {
+            server: "http://127.0.0.1:8000".to_owned(),
+            version: "0.1.0".to_owned(),
+            own_server: true,
+            transport: "websocket",
+            load: "results",
+            subscribers: 10,
+            threads: 1,
+            rate: Some(20),
+            window: None,
+            duration_s: 2.0,
+            published: 40,
+            refused: 0,
+            deliveries: 400,
+            deliveries_per_s: 200.0,
+            lost: 0,
+            doubled: 0,
+            reordered: 0,
+            wrong_boards: Some(0),
+            resyncs: 0,
+            closed: 0,
+            handshakes_per_s: 100.0,
+            ack_ms: Percentiles::of(vec![1_000_000]),
+            first_ms: None,
+            last_ms: None,
+            behind_ms_max: Some(0.5),
+            server_cpu_s: None,
+            server_cpu_s_per_million: None,
+            own_cpu_s: None,
+            own_cpu_s_per_million: None,
+            resident_bytes_idle: None,
+            resident_bytes_per_subscriber: None,
+        }
+    }
+
+    #[test]
+    fn any_fault_is_one_and_is_named() {
+        assert_eq!(perfect().fault(), None);
+        assert_eq!(Report { wrong_boards: None, resyncs: 3, ..perfect() }.fault(), None, "nothing is missing after it");
+        for (report, named) in [
+            (Report { lost: 2, ..perfect() }, "2 lost"),
+            (Report { doubled: 1, ..perfect() }, "1 doubled"),
+            (Report { reordered: 1, ..perfect() }, "1 out of order"),
+            (Report { wrong_boards: Some(4), ..perfect() }, "4 subscribers with a wrong table"),
+            (Report { refused: 5, ..perfect() }, "5 refused by the server"),
+            (Report { closed: 6, lost: 7, ..perfect() }, "7 lost, 6 connections closed by the server"),
+        ] {
+            assert_eq!(report.fault().as_deref(), Some(named));
+        }
     }
 }

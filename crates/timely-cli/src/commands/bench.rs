@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::duration;
 use crate::bench::host::{OwnServer, Process, make_room};
 use crate::bench::publisher::{Acked, Pace, Published, Publisher, count};
-use crate::bench::report::{Percentiles, Report, ms, per, per_million};
+use crate::bench::report::{Percentiles, Report, ms, per, per_million, rounded};
 use crate::bench::swarm::{Progress, Swarm, Tally, Target};
 use crate::bench::wire::{Load, RESULTS_MAX, Transport};
 use crate::context::{Context, real_now};
@@ -276,15 +276,8 @@ async fn measure(
     let subscribers = usize::try_from(args.subscribers).unwrap_or(usize::MAX);
     let resident_idle = resident();
     out.note(&format!("Connecting {subscribers} subscribers to {} …", server.client.address()))?;
-    let swarm = Swarm::start(&target, subscribers, args.threads().min(subscribers))
-        .map_err(|error| CliError::failure(format!("cannot start the subscribers: {error}")))?;
-    settle(&swarm.progress, stop, |progress| progress.ready.load(Ordering::Relaxed), args.subscribers).await?;
+    let swarm = connect(&target, args, stop).await?;
     let handshakes_s = origin.elapsed().as_secs_f64();
-    let (ready, trouble) = (swarm.progress.ready.load(Ordering::Relaxed), swarm.progress.trouble());
-    if ready < args.subscribers {
-        let why = trouble.unwrap_or_else(|| format!("nothing moved for {} s", PATIENCE.as_secs()));
-        return Err(CliError::failure(format!("{ready} of {subscribers} subscribers are connected: {why}")));
-    }
     let resident_full = resident();
 
     out.note(&format!("Publishing for {:?} …", args.duration))?;
@@ -320,12 +313,12 @@ async fn measure(
 
     let first_sent = published.acked.iter().map(|acked| acked.sent_ns).min().unwrap_or(0);
     let last_answered = published.acked.iter().map(|acked| acked.answered_ns).max().unwrap_or(0);
-    let seconds = |from: u64, to: u64| Duration::from_nanos(to.saturating_sub(from)).as_secs_f64();
-    let used = |before: Option<f64>, after: Option<f64>| Some(after? - before?);
+    let seconds = |from: u64, to: u64| rounded(Duration::from_nanos(to.saturating_sub(from)).as_secs_f64());
+    let used = |before: Option<f64>, after: Option<f64>| Some(rounded(after? - before?));
     let (server_cpu_s, own_cpu_s) = (used(server_before, server_after), used(own_before, own_after));
     let account = Account::of(&published, &tally);
     #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
-    let rate = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+    let rate = |count: u64, seconds: f64| if seconds > 0.0 { rounded(count as f64 / seconds) } else { 0.0 };
     let grown = |before: u64, after: u64| {
         #[expect(clippy::cast_precision_loss, reason = "a measure, not a count")]
         per(after.saturating_sub(before) as f64, args.subscribers)
@@ -363,6 +356,26 @@ async fn measure(
         resident_bytes_idle: resident_idle,
         resident_bytes_per_subscriber: resident_idle.zip(resident_full).and_then(|(idle, full)| grown(idle, full)),
     })
+}
+
+/// Connects all subscribers.
+///
+/// # Errors
+/// Ctrl-C, or that not all are connected, with the reason of the first.
+async fn connect(target: &Target, args: &BenchArgs, stop: &CancellationToken) -> Result<Swarm, CliError> {
+    let subscribers = usize::try_from(args.subscribers).unwrap_or(usize::MAX);
+    let swarm = Swarm::start(target, subscribers, args.threads().min(subscribers))
+        .map_err(|error| CliError::failure(format!("cannot start the subscribers: {error}")))?;
+    let answered =
+        |progress: &Progress| progress.ready.load(Ordering::Relaxed) + progress.closed.load(Ordering::Relaxed);
+    settle(&swarm.progress, stop, answered, args.subscribers).await?;
+    let ready = swarm.progress.ready.load(Ordering::Relaxed);
+    if ready < args.subscribers {
+        let stuck = || format!("nothing moved for {} s", PATIENCE.as_secs());
+        let why = swarm.progress.trouble().unwrap_or_else(stuck);
+        return Err(CliError::failure(format!("{ready} of {subscribers} subscribers are connected: {why}")));
+    }
+    Ok(swarm)
 }
 
 /// Waits until `reached` is `goal`, or nothing moves any more; which of both is the caller's to see.
