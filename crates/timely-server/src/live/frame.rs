@@ -342,6 +342,18 @@ mod tests {
     }
 
     #[test]
+    fn an_early_copy_looks_as_documented() {
+        let golden = include_str!("../../../../tests/it/golden/announcement_update_early.json");
+        let golden: Value = serde_json::from_str(golden).unwrap();
+        let (pos, topic) = (golden["pos"].as_u64().unwrap(), Topic::EventAnnouncements(EventId(1)));
+        let mut row = announcement_row(pos, EventId(1), 1, "EMERGENCY", "HIGH", &[(topic, 1)]);
+        row.data = golden["data"].to_string();
+        row.timestamp = golden["timestamp"].as_str().unwrap().parse().unwrap();
+        let frame = Frame::log(&row, MessageType::AnnouncementUpdate, topic, 1);
+        assert_eq!(read(&frame.json(Copy::Early)), golden);
+    }
+
+    #[test]
     fn loud_announcements_are_known_by_type_or_priority() {
         let topic = Topic::EventAnnouncements(EventId(1));
         for (why, kind, priority, loud) in [
