@@ -13,6 +13,7 @@ mod golden;
 mod guide;
 mod handover;
 mod layering;
+mod metrics;
 mod network;
 mod order;
 mod page;

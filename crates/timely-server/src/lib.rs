@@ -18,6 +18,7 @@ pub mod http;
 pub mod keeper;
 pub mod live;
 pub mod logging;
+pub mod metrics;
 pub mod page;
 pub mod rate;
 pub mod routes;

@@ -20,7 +20,7 @@ use crate::http::{
     announcements, events, fixtures, health, import, problem, results, standings, teams, tokens, venues,
 };
 use crate::store::Judgement;
-use crate::{App, auth, live, page, site};
+use crate::{App, auth, live, metrics, page, site};
 
 /// Most bytes of a refused body that are read to be thrown away.
 const DISCARD_BYTES_MAX: usize = 2 * IMPORT_BYTES_MAX;
@@ -61,6 +61,7 @@ fn table() -> Router<App> {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .route("/api/me", get(tokens::me))
         .route("/api/tokens", get(tokens::list).post(tokens::create))
         .route("/api/tokens/{token}", delete(tokens::revoke))

@@ -34,6 +34,7 @@ use crate::live::hub::{Hub, Join, Need, Output, PAGE_ROWS_MAX, Request, SessionI
 use crate::live::publisher::{Publisher, RETRY_INTERVAL, States, Take};
 use crate::live::reactor::{self, Entering, Inlet, Order};
 use crate::live::session::{self, About, Speaks, Tick, Wire};
+use crate::metrics::Metrics;
 use crate::store::{LogRow, Opening, Store};
 
 /// Change-log rows read at a time.
@@ -63,6 +64,7 @@ pub(super) struct Inner {
     started: Instant,
     /// Never more than one request a session, its beginning and its end.
     asked: mpsc::UnboundedSender<(SessionId, Asked)>,
+    pub(super) metrics: Metrics,
 }
 
 /// How much is being followed.
@@ -108,7 +110,8 @@ impl Live {
         let head = store.head();
         // What was committed before belongs to the snapshots of those who come.
         let applied = *head.borrow();
-        let inner = Arc::new(Inner { epoch: store.epoch().clone(), clock, started: Instant::now(), asked: ask });
+        let (epoch, metrics) = (store.epoch().clone(), Metrics::default());
+        let inner = Arc::new(Inner { epoch, clock, started: Instant::now(), asked: ask, metrics });
         let open = TaskTracker::new();
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(REACTORS_MAX);
         let reactors = (0..count)
@@ -138,6 +141,11 @@ impl Live {
     pub async fn drained(&self) {
         self.0.open.close();
         self.0.open.wait().await;
+    }
+
+    /// What is counted for monitors.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.inner.metrics
     }
 
     /// How many sessions follow how many topics.
@@ -338,6 +346,7 @@ impl Driver {
         }
         self.deliver();
         self.reactors.hand_over(self.hub.applied());
+        self.inner.metrics.published(self.hub.applied());
         let (sessions, topics) = self.hub.len();
         let audience = Audience { sessions, topics };
         self.audience.send_if_modified(|known| std::mem::replace(known, audience) != audience);

@@ -37,6 +37,7 @@ use crate::live::followers::Followers;
 use crate::live::hub::{Delivery, SessionId, Shown};
 use crate::live::session::{self, SSE_RETRY, Session, Tick, Wire, Write};
 use crate::live::websocket::{self, Heard, Partial, code};
+use crate::metrics::SlowAction;
 use crate::rate::{Bucket, Rate};
 
 /// Without any progress in writing for so long, a connection is given up.
@@ -414,12 +415,14 @@ impl Reactor {
         delivery: impl Fn(Shown) -> Delivery,
     ) {
         let mark = 1 << self.batch.frames.len();
+        let mut sessions = 0;
         for at in self.followers.of(shown.frame.topic) {
             let Some(slot) = self.slots.get_mut(*at as usize) else { continue };
             if !is_new(slot) {
                 // Reached through an earlier topic.
                 continue;
             }
+            sessions += 1;
             if slot.flows {
                 if slot.marks == 0 {
                     self.batch.marked.push(*at);
@@ -433,6 +436,7 @@ impl Reactor {
                 }
             }
         }
+        self.live.metrics.sent(shown.frame.kind.lane_kind(), sessions);
         self.batch.bytes += shown.frame.len_bytes();
         self.batch.frames.push(shown);
         if self.batch.frames.len() >= BATCH_FRAMES_MAX || self.batch.bytes >= BATCH_BYTES {
@@ -460,6 +464,7 @@ impl Reactor {
             match write(socket, bytes) {
                 Sent::All => {}
                 Sent::Part(sent) => {
+                    self.live.metrics.slow(SlowAction::blocked);
                     touch(slot, at, &mut self.touched);
                     if let Some(connection) = slot.connection.as_deref_mut() {
                         connection.unsent.extend_from_slice(bytes.get(sent..).unwrap_or_default());
@@ -557,6 +562,7 @@ impl Reactor {
             };
         }
         self.of_session.insert(id, slot);
+        self.live.metrics.opened(wire);
         self.live.ask(id, Asked::Open(viewer, join));
         self.touch(slot);
         if wire == Wire::WebSocket && !read.is_empty() {
@@ -700,7 +706,9 @@ impl Reactor {
                 Phase::Ended(_) => break false,
             }
             self.scratch.clear();
-            connection.say(slot.wire, tick, &mut self.scratch, &mut requests);
+            if let Some(code) = connection.say(slot.wire, tick, &mut self.scratch, &mut requests) {
+                self.live.metrics.closed(code);
+            }
             if self.scratch.is_empty() && connection.phase == Phase::Open {
                 break false;
             }
@@ -780,6 +788,7 @@ impl Reactor {
                 Phase::Ending(until) if until <= now => self.remove(place.slot, "it did not take the last word"),
                 Phase::Ended(until) if until <= now => self.remove(place.slot, "it did not close after the last word"),
                 _ if connection.stalls.is_some_and(|stalls| stalls <= now) => {
+                    self.live.metrics.slow(SlowAction::cut);
                     self.remove(place.slot, "nothing was read for too long");
                 }
                 _ if connection.session.deadline() <= now && connection.phase == Phase::Open => self.touch(place.slot),
@@ -791,6 +800,7 @@ impl Reactor {
     fn remove(&mut self, slot: u32, why: &str) {
         let Some(room) = self.slots.get_mut(slot as usize) else { return };
         let Some(connection) = room.connection.take() else { return };
+        self.live.metrics.ended(room.wire);
         // Closing the socket takes it out of the poll.
         *room = Slot { tenant: room.tenant.wrapping_add(1), ..Slot::empty() };
         self.free.push(slot);
@@ -833,12 +843,13 @@ impl Slot {
 }
 
 impl Connection {
-    /// Adds to `out` what the session has to say, after it heard what it takes now.
-    fn say(&mut self, wire: Wire, tick: &Tick, out: &mut Vec<u8>, requests: &mut Vec<Asked>) {
+    /// Adds to `out` what the session has to say, after it heard what it takes now; the code if that
+    /// was its last word.
+    fn say(&mut self, wire: Wire, tick: &Tick, out: &mut Vec<u8>, requests: &mut Vec<Asked>) -> Option<u16> {
         if let Some(Farewell(code)) = self.listen(out) {
             websocket::put_close(out, code, code.map_or("", reason));
             self.end(tick, requests);
-            return;
+            return code;
         }
         let taken = self.session.take(tick);
         requests.extend(taken.requests.into_iter().map(Asked::Request));
@@ -854,6 +865,7 @@ impl Connection {
             }
             self.end(tick, requests);
         }
+        taken.close
     }
 
     /// Nothing is heard any more, and nothing said but what was begun.
