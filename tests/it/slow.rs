@@ -185,7 +185,10 @@ async fn who_reads_nothing_for_too_long_is_given_up_and_recovers_with_its_cursor
             beats.tick().await;
         }
     };
-    timeout(Duration::from_secs(12), given_up).await.expect("given up after 10 s");
+    // After 10 s without progress; how soon that begins is the machine's matter.
+    let began = Instant::now();
+    timeout(Duration::from_secs(10) + 2 * PATIENCE, given_up).await.expect("given up after 10 s without progress");
+    println!("given up {:.1} s after the burst", began.elapsed().as_secs_f32());
     drop(stuck);
 
     let mut back = Socket::open(&server, &format!("{path}&since={cursor}")).await;

@@ -60,7 +60,7 @@ const BATCH_FRAMES_MAX: usize = 64;
 /// Bytes of a batch after which it is sent; a single frame may be larger.
 const BATCH_BYTES: usize = 64 * 1024;
 /// How far the threads stand back behind those that commit, as in `nice`.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 /// Stands for the bell in epoll's data; no slot has this number.
 const BELL: u64 = u64::MAX;
 /// Neither wait nor be killed by a connection that is gone.
