@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicU64;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -35,30 +35,15 @@ pub struct Metrics {
     outbox_pos: Gauge<u64, AtomicU64>,
 }
 
+/// A label's value is one of a few words, so the series are few.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Transport {
-    transport: TransportName,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum TransportName {
-    #[allow(non_camel_case_types, reason = "the value of the label")]
-    ws,
-    #[allow(non_camel_case_types, reason = "the value of the label")]
-    sse,
+    transport: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Lane {
-    lane: LaneName,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum LaneName {
-    #[allow(non_camel_case_types, reason = "the value of the label")]
-    log,
-    #[allow(non_camel_case_types, reason = "the value of the label")]
-    state,
+    lane: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,25 +53,23 @@ struct Code {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Slow {
-    action: SlowAction,
+    action: &'static str,
 }
 
 /// What became of a viewer whose socket takes too little.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowAction {
     /// It has something unsent that waits for its socket.
-    #[allow(non_camel_case_types, reason = "the value of the label")]
-    blocked,
+    Blocked,
     /// It took nothing for too long and was given up.
-    #[allow(non_camel_case_types, reason = "the value of the label")]
-    cut,
+    Cut,
 }
 
 impl From<Wire> for Transport {
     fn from(wire: Wire) -> Self {
         let transport = match wire {
-            Wire::WebSocket => TransportName::ws,
-            Wire::Sse | Wire::SseResults => TransportName::sse,
+            Wire::WebSocket => "ws",
+            Wire::Sse | Wire::SseResults => "sse",
         };
         Self { transport }
     }
@@ -106,8 +89,8 @@ impl Metrics {
     /// A frame was handed to so many sessions.
     pub fn sent(&self, lane: LaneKind, sessions: u64) {
         let lane = match lane {
-            LaneKind::Log => LaneName::log,
-            LaneKind::State => LaneName::state,
+            LaneKind::Log => "log",
+            LaneKind::State => "state",
         };
         self.frames_sent.get_or_create(&Lane { lane }).inc_by(sessions);
     }
@@ -119,6 +102,10 @@ impl Metrics {
 
     /// A viewer was too slow.
     pub fn slow(&self, action: SlowAction) {
+        let action = match action {
+            SlowAction::Blocked => "blocked",
+            SlowAction::Cut => "cut",
+        };
         self.slow.get_or_create(&Slow { action }).inc();
     }
 
@@ -169,7 +156,7 @@ mod tests {
         metrics.ended(Wire::SseResults);
         metrics.sent(LaneKind::Log, 3);
         metrics.closed(4200);
-        metrics.slow(SlowAction::cut);
+        metrics.slow(SlowAction::Cut);
         metrics.published(17);
         let mut text = String::new();
         encode(&mut text, &metrics.registry()).unwrap();

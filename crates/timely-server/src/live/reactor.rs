@@ -464,7 +464,7 @@ impl Reactor {
             match write(socket, bytes) {
                 Sent::All => {}
                 Sent::Part(sent) => {
-                    self.live.metrics.slow(SlowAction::blocked);
+                    self.live.metrics.slow(SlowAction::Blocked);
                     touch(slot, at, &mut self.touched);
                     if let Some(connection) = slot.connection.as_deref_mut() {
                         connection.unsent.extend_from_slice(bytes.get(sent..).unwrap_or_default());
@@ -788,7 +788,7 @@ impl Reactor {
                 Phase::Ending(until) if until <= now => self.remove(place.slot, "it did not take the last word"),
                 Phase::Ended(until) if until <= now => self.remove(place.slot, "it did not close after the last word"),
                 _ if connection.stalls.is_some_and(|stalls| stalls <= now) => {
-                    self.live.metrics.slow(SlowAction::cut);
+                    self.live.metrics.slow(SlowAction::Cut);
                     self.remove(place.slot, "nothing was read for too long");
                 }
                 _ if connection.session.deadline() <= now && connection.phase == Phase::Open => self.touch(place.slot),
